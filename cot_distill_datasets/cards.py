@@ -1,0 +1,78 @@
+"""The cards: Markdown rendered from typed data through huggingface_hub's card classes, templates in `cards/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
+from jinja2 import Environment, meta
+
+from .benchmarks import BENCHMARKS
+from .release import RELEASE_NAME, Release
+from .resources import resource
+from .taxonomy import TEACHERS, ConfigName
+
+
+if TYPE_CHECKING:
+    from .provenance import Provenance
+
+
+EXAMPLE_QUESTION = "Mia has 12 pens. Mia buys 5 more. Then Mia gives away 3. How many pens does Mia have?"
+
+
+def write_dataset_card(release: Release, folder: Path) -> None:
+    """Write the README of a release folder: front matter that `load_dataset` reads, then what a person reads."""
+    names = [ConfigName.parse(stats.name) for stats in release.training]
+    benchmarks = {name: BENCHMARKS[name] for name in BENCHMARKS if name in {config.benchmark for config in names}}
+    data = DatasetCardData(
+        language="en",
+        license="apache-2.0",
+        task_categories=["text-generation", "question-answering"],
+        tags=["chain-of-thought", "distillation", "reasoning", "math"],
+        pretty_name="CoT-Distill",
+        size_categories=_size_category(sum(stats.rows for stats in release.configs)),
+        configs=release.front_matter(),
+    )
+    _render(
+        DatasetCard,
+        data,
+        "dataset_card.md.jinja",
+        release=release,
+        release_name=RELEASE_NAME,
+        default=release.default,
+        benchmarks=benchmarks,
+        teachers=sorted({TEACHERS[c.teacher] for c in names if c.benchmark != "arith" and c.teacher != "answer"}),
+    ).save(folder / "README.md")
+
+
+def write_model_card(provenance: Provenance, folder: Path) -> None:
+    """Write the README of a student's folder."""
+    data = ModelCardData(
+        language="en",
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=provenance.base_model if provenance.base_is_on_hub else None,
+        datasets=provenance.dataset if provenance.dataset_is_release else None,
+        tags=["chain-of-thought", "distillation", "sft", "trl"],
+    )
+    benchmark = ConfigName.parse(provenance.config).benchmark
+    _render(
+        ModelCard, data, "model_card.md.jinja",
+        provenance=provenance, folder=folder, benchmark=benchmark, question=EXAMPLE_QUESTION,
+    ).save(folder / "README.md")  # fmt: skip
+
+
+def _render(card: type[Any], data: Any, template: str, **variables: Any) -> Any:
+    """Fill a template, and fail where it asks for a variable that nobody gives: Jinja would leave a silent gap."""
+    path = resource(f"cards/{template}")
+    wanted = meta.find_undeclared_variables(Environment().parse(path.read_text()))
+    if missing := wanted - variables.keys() - data.to_dict().keys() - {"card_data"}:
+        raise KeyError(f"{template} asks for {sorted(missing)}, which nobody gives")
+    return card.from_template(data, template_path=str(path), **variables)
+
+
+def _size_category(rows: int) -> str:
+    """Return the Hub's word for a number of rows (hub-docs, `datasetcard.md`, `size_categories`)."""
+    bounds = {"n<1K": 10**3, "1K<n<10K": 10**4, "10K<n<100K": 10**5, "100K<n<1M": 10**6}
+    return next(word for word, bound in bounds.items() if rows < bound)

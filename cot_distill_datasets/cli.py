@@ -1,0 +1,69 @@
+"""The command `cot-distill`. Data goes to stdout, messages to stderr.
+
+Exit codes: 0 done; 1 done except for what is named; 2 refused, nothing written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .taxonomy import CotDistillError
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one verb; what a user got wrong becomes one sentence and exit code 2."""
+    options = _parser().parse_args(args)
+    try:
+        return int(options.run(options))
+    except CotDistillError as error:
+        print(f"cot-distill: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cot-distill", description="Distill Chain-of-Thought into small models.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    build = verbs.add_parser("build", help="write the release folder, a Hub dataset repo")
+    build.add_argument("--upstream", type=Path, metavar="DIR", help="checkout of the paper's release")
+    build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
+    build.add_argument("--out", type=Path, default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s")
+    build.add_argument("--strict", action="store_true", help="refuse where a file is absent or cannot be read")
+    build.set_defaults(run=_build)
+
+    demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
+    demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _build(options: argparse.Namespace) -> int:
+    from .build import build
+    from .release import RELEASE_NAME
+
+    release = build(options.out, options.upstream, options.benchmarks, strict=options.strict)
+    for stats in release.configs:
+        print(f"{stats.name}\t{stats.rows}")
+    for why in release.left_out.values():
+        print(f"left out: {why}", file=sys.stderr)
+    if release.absent:
+        print(f"{len(release.absent)} files of the manifest are absent and were passed over.", file=sys.stderr)
+    if release.later:
+        print(f"{len(release.later)} configs are of benchmarks that this version does not read yet.", file=sys.stderr)
+    print(f"{len(release.configs)} configs are in {options.out}.", file=sys.stderr)
+    if options.out.resolve() == Path(RELEASE_NAME).resolve():
+        print(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder, not the Hub.', file=sys.stderr)
+    return 1 if release.left_out else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .study import demo
+
+    print(demo(all_levels=options.levels == "all"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

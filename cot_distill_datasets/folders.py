@@ -1,0 +1,60 @@
+"""A folder that is replaced whole: after a kill at any moment the old or the new one lies complete.
+
+The new folder is written beside the old one, then swapped in by two renames. A kill between the two leaves the old one
+beside its place, under `.{name}.old`; the next run puts it back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .taxonomy import CotDistillError
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write to; when the block ends without an error it takes the place of `folder`.
+
+    Raises:
+        CotDistillError: another process is replacing the same folder now.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        restore(folder)
+        staged, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        try:
+            yield staged
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(staged, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def restore(folder: Path) -> None:
+    """Put the old folder back where a kill fell between the two renames."""
+    old = folder.with_name(f".{folder.name}.old")
+    if old.exists():
+        if folder.exists():  # the swap was done, only its last step was not
+            shutil.rmtree(old)
+        else:
+            os.rename(old, folder)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CotDistillError(f"Another process is writing {folder} now: wait for it to end.") from error
+        yield

@@ -1,0 +1,158 @@
+"""A release: a folder that is a Hub dataset repo, with Parquet per config and a README whose front matter lists them.
+
+    eit/cot-distill/README.md                                  the dataset card
+    eit/cot-distill/release.json                               what was read, dropped and written, per config
+    eit/cot-distill/data/oracle-l3-arith/train-3f2a….parquet   one file a config, named by its content
+
+`load_dataset("eit/cot-distill", "oracle-fine-arith")` reads it from the folder where it was built, or from the Hub.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from .folders import restore
+from .schema import FEATURES, Row
+from .taxonomy import ConfigName, CotDistillError
+
+
+RELEASE_NAME = "eit/cot-distill"
+RELEASE_REVISION = "v0.1.0"  # the Hub tag that evaluation reads where no release lies in the folder
+INDEX = "release.json"
+DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that is there is the default
+
+_STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
+
+
+@dataclass(frozen=True)
+class ConfigStats:
+    """What one config holds and what was left out of it; lengths are words and reasoning steps, so of no tokenizer."""
+
+    name: str
+    split: str
+    file: str
+    rows_in: int
+    rows: int
+    leaked: int = 0  # dropped: the question is in the benchmark's test split
+    contradicting: int = 0  # dropped: the teacher's own conclusion is not the gold
+    agreement: float | None = None  # of the rows read that have a gold and a conclusion, the share where they agree
+    mean_words: float = 0.0
+    mean_steps: float = 0.0
+    flags: dict[str, int] = field(default_factory=dict)  # of the rows read
+
+
+@dataclass(frozen=True)
+class Release:
+    """The whole of a release folder but its rows."""
+
+    version: str
+    edition: str
+    configs: list[ConfigStats]
+    absent: list[str]  # files of the manifest that are not there
+    left_out: dict[str, str]  # config → why
+    later: list[str]  # configs of benchmarks that this version does not read yet
+
+    @property
+    def default(self) -> str:
+        """The config that `load_dataset` takes when none is named."""
+        names = {stats.name for stats in self.configs}
+        return next(name for name in DEFAULT_CONFIGS if name in names)
+
+    @property
+    def training(self) -> list[ConfigStats]:
+        """The configs that students learn from."""
+        return [stats for stats in self.configs if stats.split == "train"]
+
+    def front_matter(self) -> list[dict[str, object]]:
+        """Return the `configs:` of the dataset card: every config, and `coarse`, `medium`, `fine` over the same files."""
+        aliases = {alias: stats for stats in self.training if (alias := ConfigName.parse(stats.name).alias)}
+        named = {stats.name: stats for stats in self.configs} | aliases
+        return [
+            {"config_name": name, "data_files": [{"split": named[name].split, "path": named[name].file}]}
+            | ({"default": True} if name == self.default else {})
+            for name in sorted(named)
+        ]
+
+
+def clean(rows: list[Row], test_ids: set[str]) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows of the `clean` edition, and the statistics of what was left out.
+
+    Dropped are rows whose question is in the test split, and rows whose teacher contradicts the gold.
+    """
+    safe = [row for row in rows if row["id"] not in test_ids]
+    kept = [row for row in safe if row["is_correct"] is not False]
+    judged = [row["is_correct"] for row in rows if row["is_correct"] is not None]
+    return kept, {
+        "rows_in": len(rows),
+        "leaked": len(rows) - len(safe),
+        "contradicting": len(safe) - len(kept),
+        "flags": dict(sorted(Counter(flag for row in rows for flag in row["flags"]).items())),
+        "agreement": round(statistics.fmean(judged), 4) if judged else None,
+    }
+
+
+def write_config(name: str, split: str, rows: list[Row], folder: Path) -> ConfigStats:
+    """Write one config's Parquet below `folder`. Its name carries a hash of the content.
+
+    `load_dataset` caches by file name: a rebuilt folder must never serve the rows of the former one.
+
+    Raises:
+        CotDistillError: there are no rows.
+    """
+    if not rows:
+        raise CotDistillError(f"{name}: no row is left.")
+    written = folder / "data" / name / f"{split}.parquet"
+    written.parent.mkdir(parents=True)
+    Dataset.from_list(rows, features=FEATURES).to_parquet(written)
+    digest = sha256(written.read_bytes()).hexdigest()[:16]
+    path = written.rename(written.with_name(f"{split}-{digest}.parquet"))
+    texts = [row["rationale"] or "" for row in rows]
+    return ConfigStats(
+        name=name,
+        split=split,
+        file=str(path.relative_to(folder)),
+        rows_in=len(rows),
+        rows=len(rows),
+        mean_words=round(statistics.fmean(len(text.split()) for text in texts), 1),
+        mean_steps=round(statistics.fmean(reasoning_steps(text) for text in texts), 1),
+    )
+
+
+def reasoning_steps(text: str) -> int:
+    """Count the reasoning steps of a rationale: its sentences, clauses behind a semicolon, and lines."""
+    return sum(bool(re.search(r"\w", step)) for step in _STEP_END.split(text))
+
+
+def write_index(release: Release, folder: Path) -> None:
+    """Write `release.json`; a folder that has one is a release."""
+    (folder / INDEX).write_text(json.dumps(dataclasses.asdict(release), indent=1) + "\n")
+
+
+def read_release(folder: Path) -> Release | None:
+    """Return what a release folder says of itself, or None where `folder` is none."""
+    restore(folder)
+    if not (folder / INDEX).is_file():
+        return None
+    index = json.loads((folder / INDEX).read_text())
+    return Release(**index | {"configs": [ConfigStats(**stats) for stats in index["configs"]]})
+
+
+def check_out(folder: Path) -> None:
+    """Refuse to write a release over something else.
+
+    Raises:
+        CotDistillError: `folder` is neither a release, nor empty, nor new.
+    """
+    restore(folder)
+    if folder.exists() and not (folder / INDEX).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CotDistillError(f"{folder} holds something else than a release: give an empty or a new folder as --out.")

@@ -1,0 +1,126 @@
+"""One schema for every config: the columns of a row, how its `id` is made, and the two ways a row comes into being.
+
+>>> row = cot_row(ConfigName.parse("oracle-l3-arith"), "2 + 2?", [], "4", rationale="2 + 2 = 4.",
+...               teacher_answer="4", source="arith#0")
+>>> row["completion"]
+[{'role': 'assistant', 'content': '2 + 2 = 4.\\nThe answer is 4'}]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from typing import Any
+
+from datasets import Features, List, Value
+
+from .answers import CLOSING, equivalent
+from .benchmarks import BENCHMARKS, EvalItem, layout
+from .taxonomy import ConfigName
+
+
+_MESSAGES = List({"role": Value("string"), "content": Value("string")})
+
+FEATURES = Features(
+    {
+        "id": Value("string"),  # {benchmark}-{hash of the normalised question and choices}
+        "benchmark": Value("string"),
+        "question": Value("string"),  # the bare stem
+        "choices": List(Value("string")),  # empty where the question is open
+        "answer": Value("string"),  # canonical gold: `18`, `C`, `True`, LaTeX
+        "teacher": Value("string"),  # null in a test split
+        "granularity": Value("int32"),  # 1 (tersest) to 6 (finest), 0 = none
+        "format": Value("string"),  # null in a test split
+        "rationale": Value("string"),  # the CoT without closing sentences; null in a test split and without CoT
+        "teacher_answer": Value("string"),  # what the teacher itself concluded, null if nothing
+        "is_correct": Value("bool"),  # does the teacher's conclusion equal the gold? null without either
+        "prompt": _MESSAGES,
+        "completion": _MESSAGES,  # empty in a test split
+        "gold_in_prompt": Value("bool"),  # was the teacher shown the gold? null if unknown
+        "prompt_hash": Value("string"),  # of the prompt of generated CoT, else null
+        "sample": Value("int32"),  # number of the sample of generated CoT, else null
+        "flags": List(Value("string")),  # findings of the importer and the audit
+        "source": Value("string"),  # `data/gsm8k_gemini_level1_ranked.json#123`
+    }
+)
+
+Row = dict[str, Any]
+
+
+def question_id(benchmark: str, question: str, choices: list[str]) -> str:
+    """Return the id that a question has at every level, format and teacher, in training and in test."""
+    normalised = json.dumps([_normalise(text) for text in [question, *choices]], ensure_ascii=False)
+    return f"{benchmark}-{hashlib.sha256(normalised.encode()).hexdigest()[:16]}"
+
+
+def _normalise(text: str) -> str:
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold()
+
+
+def completion_text(rationale: str | None, answer: str) -> str:
+    """Return what a student learns to write: the rationale, then the closing sentence on a line of its own."""
+    closing = f"{CLOSING} {answer}"
+    return f"{rationale}\n{closing}" if rationale else closing
+
+
+def cot_row(
+    config: ConfigName,
+    question: str,
+    choices: list[str],
+    answer: str | None,
+    *,
+    rationale: str | None,
+    teacher_answer: str | None,
+    source: str,
+    flags: tuple[str, ...] = (),
+) -> Row | None:
+    """Return one training row, or None where there is neither a gold `answer` nor a `teacher_answer` to close with.
+
+    Without a gold the teacher's own answer stands in its place, under the flag `no_gold`; a teacher that concludes
+    nothing gets the flag `no_conclusion`, and in both cases `is_correct` is null. A CoT that is only its closing
+    sentence gets the flag `no_rationale`.
+    """
+    findings = {"no_gold": answer is None, "no_conclusion": teacher_answer is None, "no_rationale": rationale == ""}
+    closing = answer if answer is not None else teacher_answer
+    if closing is None:
+        return None
+    known = answer is not None and teacher_answer is not None
+    kind = BENCHMARKS[config.benchmark].answer_kind
+    return {
+        "id": question_id(config.benchmark, question, choices),
+        "benchmark": config.benchmark,
+        "question": question,
+        "choices": choices,
+        "answer": closing,
+        "teacher": config.teacher,
+        "granularity": config.granularity,
+        "format": config.format,
+        "rationale": rationale,
+        "teacher_answer": teacher_answer,
+        "is_correct": equivalent(teacher_answer, answer, kind) if known else None,
+        "prompt": [{"role": "user", "content": layout(question, choices)}],
+        "completion": [{"role": "assistant", "content": completion_text(rationale, closing)}],
+        "gold_in_prompt": None,
+        "prompt_hash": None,
+        "sample": None,
+        "flags": [*flags, *(name for name, found in findings.items() if found)],
+        "source": source,
+    }
+
+
+def eval_row(benchmark: str, item: EvalItem) -> Row:
+    """Return one row of a test split: the same columns, nothing of a teacher in them."""
+    return dict.fromkeys(FEATURES) | {
+        "id": question_id(benchmark, item.question, item.choices),
+        "benchmark": benchmark,
+        "question": item.question,
+        "choices": item.choices,
+        "answer": item.answer,
+        "granularity": 0,
+        "prompt": [{"role": "user", "content": layout(item.question, item.choices)}],
+        "completion": [],
+        "flags": [],
+        "source": item.source,
+    }

@@ -1,0 +1,84 @@
+"""The demo student before training: a Llama of 0.9M seeded parameters with a tokenizer and a chat template of its own.
+
+It is small enough to learn `arith` on two CPU cores in minutes, and a real student all the same: `transformers`,
+TRL, lm-eval and vLLM load its folder like any other. Untrained, it is the baseline of the demo.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import arith
+from .folders import replaced_folder
+from .resources import resource
+from .schema import completion_text
+from .taxonomy import GRANULARITIES
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+UNTRAINED_DEMO = Path("runs/demo/untrained")
+END, PAD = "<|im_end|>", "<|pad|>"
+CONTEXT = 1024  # tokens
+
+
+def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
+    """Write the untrained demo student to `folder`, weights, tokenizer and chat template; whole or not at all."""
+    import torch
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=352,
+            num_hidden_layers=4,
+            num_attention_heads=4,  # head size 32: vLLM on a CPU takes multiples of 32 only
+            max_position_embeddings=CONTEXT,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    with replaced_folder(folder) as staged:
+        model.save_pretrained(staged)
+        tokenizer.save_pretrained(staged)
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on the wording of `arith`; every digit is a token, so that columns line up."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    problems, _ = arith.splits()
+    texts = [
+        f"user\n{problem.question}\nassistant\n{completion_text(arith.rationale(problem, granularity), problem.answer)}"
+        for problem in problems[:500]
+        for granularity in GRANULARITIES
+    ]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    special = [PAD, "<|im_start|>", END]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+        chat_template=resource("training/templates/chatml.jinja").read_text(),
+    )
