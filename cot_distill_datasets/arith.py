@@ -2,7 +2,7 @@
 
 >>> problem = Problem("Mia", "pens", 28, (Step("+", 9, 0), Step("*", 3, 1)))
 >>> problem.question
-'Mia has 28 pens. Mia buys 9 more. Then the number of pens grows to 3 times as many. How many pens does Mia have?'
+'Mia has 28 pens. Mia buys 9 more. Then the pens become 3 times as many. How many pens does Mia have?'
 >>> rationale(problem, granularity=3)
 '28 + 9 = 37. 37 * 3 = 111.'
 
@@ -27,7 +27,7 @@ _ITEMS = ("books", "cards", "coins", "eggs", "pens", "shells", "stamps", "stones
 _EVENTS = {
     "+": ("buys {n} more", "finds {n} more", "is given {n} more"),
     "-": ("gives away {n}", "loses {n}", "sells {n}"),
-    "*": ("the number of {items} grows to {n} times as many",),
+    "*": ("the {items} become {n} times as many",),
 }
 _OPERATION = {"+": "add {n}", "-": "take away {n}", "*": "multiply by {n}"}
 _REASON = {
@@ -128,7 +128,7 @@ def _draw(rng: random.Random, steps: int, max_number: int) -> Problem:
     for _ in range(steps):
         # Only small totals grow, so that the largest total stays within a few times `max_number`.
         operator = rng.choice("+" + "-" * (value > 1) + "*" * (value <= max_number))
-        top = {"+": max_number, "-": min(value - 1, max_number), "*": min(5, max_number)}[operator]
+        top = {"+": max_number, "-": min(value - 1, max_number), "*": 3}[operator]
         drawn.append(Step(operator, rng.randint(2 if operator == "*" else 1, top), rng.randrange(3)))
         value = drawn[-1].apply(value)
     return Problem(name, items, start, tuple(drawn))

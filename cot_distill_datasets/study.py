@@ -1,0 +1,108 @@
+"""A study: cells (student × config × seed), each trained by `training/sft.py` and evaluated through lm-eval.
+
+The demo is the smallest one. A cell lives in `runs/{student}/{config}/seed{n}/`; what is whole already is not made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .build import build
+from .provenance import read_provenance
+from .release import RELEASE_NAME, read_release
+from .report import ReportRow, write_report
+from .resources import resource
+from .students import UNTRAINED_DEMO, write_untrained_demo
+from .taxonomy import GRANULARITIES, CotDistillError
+
+
+if TYPE_CHECKING:
+    from .evaluate import Score
+
+SEED = 100
+SCORE = "score.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a study."""
+
+    student: str
+    config: str
+    seed: int = SEED
+
+    @property
+    def folder(self) -> Path:
+        """Where the trained student lies."""
+        return Path("runs") / self.student / self.config / f"seed{self.seed}"
+
+
+def demo(*, all_levels: bool = False) -> Path:
+    """Build `arith`, train the demo student on answers alone and on CoT, evaluate, and return the report's path."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is made here; nothing is to be asked of the Hub
+    levels = GRANULARITIES if all_levels else (3,)
+    cells = [Cell("demo", config) for config in ("answer-arith", *(f"oracle-l{level}-arith" for level in levels))]
+
+    release = Path(RELEASE_NAME)
+    _say(1, "build", release)
+    if (found := read_release(release)) is None:
+        found = build(release)
+    files = {stats.name: stats.file for stats in found.configs}
+    if not UNTRAINED_DEMO.is_dir():
+        write_untrained_demo(UNTRAINED_DEMO)
+
+    for cell in cells:
+        _say(2, f"train on {cell.config}", cell.folder)
+        train(cell, files[cell.config])
+
+    rows, samples = [], {}
+    for cell in [None, *cells]:
+        folder = cell.folder if cell else UNTRAINED_DEMO
+        _say(3, f"evaluate {cell.config if cell else 'the untrained student'} on cot_arith", folder)
+        score = _evaluated(folder, "cot_arith")
+        rows.append(ReportRow.of(cell and read_provenance(folder), score))
+        samples[rows[-1].label] = score
+    _say(4, "report", Path("runs/demo/report.md"))
+    return write_report(Path("runs/demo"), rows, samples)
+
+
+def train(cell: Cell, data_file: str) -> None:
+    """Train a cell in a process of its own, unless its student is whole and learned from just these rows.
+
+    Raises:
+        CotDistillError: the training ended with an error.
+    """
+    made = read_provenance(cell.folder)
+    if made and made.data_file == data_file:
+        return
+    (cell.folder / SCORE).unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", str(resource("training/sft.py")),
+        "--dataset_config", cell.config, "--seed", str(cell.seed),
+    ]  # fmt: skip
+    ended = subprocess.run(command, check=False)
+    if ended.returncode:
+        raise CotDistillError(f"The training on {cell.config} ended with exit code {ended.returncode}: see above.")
+
+
+def _evaluated(folder: Path, task: str) -> Score:
+    """Return the score of the student in `folder`, evaluating it where no score lies there yet."""
+    from .evaluate import Score, evaluate
+
+    if not (folder / SCORE).is_file():
+        score = evaluate(folder, task, folder / "results")
+        staged = folder / f".{SCORE}.new"
+        staged.write_text(json.dumps(dataclasses.asdict(score), indent=1) + "\n")
+        os.replace(staged, folder / SCORE)
+    return Score(**json.loads((folder / SCORE).read_text()))
+
+
+def _say(stage: int, what: str, where: Path) -> None:
+    print(f"\n[{stage}/4] {what}: {where}", file=sys.stderr, flush=True)

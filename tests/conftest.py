@@ -1,0 +1,51 @@
+"""No network and no cache of the user's: set before any Hugging Face library is imported."""
+
+import os
+from pathlib import Path
+
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+import pytest  # noqa: E402
+
+from cot_distill_datasets.build import build  # noqa: E402
+from cot_distill_datasets.students import write_untrained_demo  # noqa: E402
+
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Path:
+    """The paper's released files."""
+    return _needed(SHARED / "upstream")
+
+
+@pytest.fixture(scope="session")
+def benchmarks() -> Path:
+    """The test sets."""
+    return _needed(SHARED / "benchmarks")
+
+
+def _needed(folder: Path) -> Path:
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the release of `arith` and the untrained demo student lie, as `cot-distill demo` makes them."""
+    folder = tmp_path_factory.mktemp("workplace")
+    build(folder / "eit/cot-distill")
+    write_untrained_demo(folder / "runs/demo/untrained")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def full_release(tmp_path_factory: pytest.TempPathFactory, upstream: Path, benchmarks: Path) -> Path:
+    """A release from the real files."""
+    folder = tmp_path_factory.mktemp("full") / "release"
+    build(folder, upstream, benchmarks)
+    return folder
