@@ -2,7 +2,7 @@
 
 >>> problem = Problem("Mia", "pens", 28, (Step("+", 9, 0), Step("*", 3, 1)))
 >>> problem.question
-'Mia has 28 pens. Mia buys 9 more. Then the pens become 3 times as many. How many pens does Mia have?'
+'Mia has 28 pens. Mia buys 9 more, then ends up with 3 times as many. How many pens does Mia have?'
 >>> rationale(problem, granularity=3)
 '28 + 9 = 37. 37 * 3 = 111.'
 
@@ -27,7 +27,7 @@ _ITEMS = ("books", "cards", "coins", "eggs", "pens", "shells", "stamps", "stones
 _EVENTS = {
     "+": ("buys {n} more", "finds {n} more", "is given {n} more"),
     "-": ("gives away {n}", "loses {n}", "sells {n}"),
-    "*": ("the {items} become {n} times as many",),
+    "*": ("gets {n} times as many", "ends up with {n} times as many", "comes to own {n} times as many"),
 }
 _OPERATION = {"+": "add {n}", "-": "take away {n}", "*": "multiply by {n}"}
 _REASON = {
@@ -76,9 +76,8 @@ class Problem:
     @property
     def question(self) -> str:
         """The problem in words."""
-        told = [self.event(step) for step in self.steps]
-        events = [told[0], *(f"Then {event}" for event in told[1:])]
-        return f"{self.name} has {self.start} {self.items}. {'. '.join(events)}. {self.asked}"
+        events = ", then ".join(self.event(step) for step in self.steps)
+        return f"{self.name} has {self.start} {self.items}. {self.name} {events}. {self.asked}"
 
     @property
     def asked(self) -> str:
@@ -86,10 +85,8 @@ class Problem:
         return f"How many {self.items} does {self.name} have?"
 
     def event(self, step: Step) -> str:
-        """Return what happens in `step`, as a clause."""
-        phrases = _EVENTS[step.operator]
-        phrase = phrases[step.wording % len(phrases)].format(n=step.n, items=self.items)
-        return phrase if step.operator == "*" else f"{self.name} {phrase}"
+        """Return what happens in `step`, as a clause whose subject is `name`."""
+        return _EVENTS[step.operator][step.wording].format(n=step.n)
 
     @property
     def arithmetic(self) -> tuple[int, tuple[tuple[str, int], ...]]:
@@ -97,7 +94,7 @@ class Problem:
         return self.start, tuple((step.operator, step.n) for step in self.steps)
 
 
-def generate(count: int, *, seed: int = SEED, steps: int = 2, max_number: int = 30) -> list[Problem]:
+def generate(count: int, *, seed: int = SEED, steps: int = 2, max_number: int = 15) -> list[Problem]:
     """Return `count` problems that differ in their arithmetic: `steps` events each, no operand above `max_number`.
 
     The first `n` problems of a longer list are the list of `n`. Running totals are never negative.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lm_eval
+import torch
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.models.huggingface import HFLM
 
@@ -51,7 +52,8 @@ def evaluate(student: Path, task: str, out: Path, *, limit: int | None = None, b
     Raises:
         CotDistillError: the student has no chat template, so nobody knows how it wants to be asked.
     """
-    model = CountingLM(pretrained=str(student), batch_size=batch_size, dtype="float32")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = CountingLM(pretrained=str(student), device=device, batch_size=batch_size, dtype="float32")
     if model.tokenizer.chat_template is None:
         raise CotDistillError(f"{student} has no chat template: evaluate a student that was trained with one.")
     tracker = EvaluationTracker(output_path=str(out))

@@ -53,7 +53,11 @@ def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE on the wording of `arith`; every digit is a token, so that columns line up."""
+    """Train a byte-level BPE on the wording of `arith`.
+
+    Every digit is a token, so that columns line up; everything between two digits may merge into one (no split at
+    words), which makes a row about half as long.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -65,14 +69,14 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     ]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     bpe.decoder = decoders.ByteLevel()
     special = [PAD, "<|im_start|>", END]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(
         texts,
-        trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(vocab_size=1024, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,

@@ -41,19 +41,19 @@ def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Data
     return {"test": load_dataset(str(folder), config, split="test")}
 
 
-def strict_match(responses: list[list[str]], docs: list[Row]) -> list[list[str]]:
+def strict_match(responses: list[list[str]], docs: list[Row]) -> list[str]:
     """Filter: what each response concludes in its closing sentence, empty where it has none."""
     return _extracted(responses, docs, strict=True)
 
 
-def flexible_extract(responses: list[list[str]], docs: list[Row]) -> list[list[str]]:
+def flexible_extract(responses: list[list[str]], docs: list[Row]) -> list[str]:
     """Filter: the same, but a response without a closing sentence gives its last answer."""
     return _extracted(responses, docs, strict=False)
 
 
-def _extracted(responses: list[list[str]], docs: list[Row], *, strict: bool) -> list[list[str]]:
+def _extracted(responses: list[list[str]], docs: list[Row], *, strict: bool) -> list[str]:
     return [
-        [extract(response, BENCHMARKS[doc["benchmark"]].answer_kind, strict=strict) or "" for response in sampled]
+        extract(sampled[0], BENCHMARKS[doc["benchmark"]].answer_kind, strict=strict) or ""  # greedy: one response each
         for sampled, doc in zip(responses, docs)
     ]
 
