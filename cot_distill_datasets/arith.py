@@ -1,4 +1,4 @@
-"""The embedded benchmark `arith`: seeded word problems, and `oracle`, an exact teacher of all granularities and formats.
+"""The embedded benchmark `arith`: seeded word problems, and `oracle`, their exact teacher at every granularity.
 
 >>> problem = Problem("Mia", "pens", 28, (Step("+", 9, 0), Step("*", 3, 1)))
 >>> problem.question
@@ -6,7 +6,7 @@
 >>> rationale(problem, granularity=3)
 '28 + 9 = 37. 37 * 3 = 111.'
 
-A teacher that is exact by construction shows what granularity alone does to a student: no errors, no style, one content.
+A teacher that is exact by construction shows what granularity alone does: no errors, no style, one content.
 """
 
 from __future__ import annotations
@@ -140,7 +140,9 @@ def splits() -> tuple[list[Problem], list[Problem]]:
 def eval_items() -> list[EvalItem]:
     """Return the test split, as the evaluation reads it."""
     _, test = splits()
-    return [EvalItem(problem.question, [], problem.answer, f"arith/test#{index}") for index, problem in enumerate(test)]
+    return [
+        EvalItem(problem.question, [], problem.answer, f"arith/test#{index}") for index, problem in enumerate(test)
+    ]
 
 
 def rationale(problem: Problem, granularity: int, format: str = DEFAULT_FORMAT) -> str:
@@ -206,7 +208,8 @@ def _rephrased(problem: Problem) -> str:
 
 def _digit_by_digit(value: int, step: Step) -> str:
     """Write out the column method: every digit, carry and borrow, from the ones upwards."""
-    columns, carry = [], 0
+    columns: list[str] = []
+    carry = 0
     left, right = value, step.n
     while left or (right and step.operator != "*") or carry:
         digit, other = left % 10, step.n if step.operator == "*" else right % 10

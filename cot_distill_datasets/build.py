@@ -1,7 +1,7 @@
 """Build a release folder: typed rows from `arith` and from the paper's files, leaks and contradictions taken out.
 
-    cot-distill build
-    cot-distill build --upstream ../shared/upstream --benchmarks ../shared/benchmarks
+cot-distill build
+cot-distill build --upstream ../shared/upstream --benchmarks ../shared/benchmarks
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def build(
         for benchmark, items in tests.items():
             rows = [eval_row(benchmark, item) for item in items]
             configs.append(write_config(eval_config(benchmark), "test", rows, staged))
-        test_ids = {benchmark: {eval_row(benchmark, item)["id"] for item in items} for benchmark, items in tests.items()}
+        test_ids = {
+            benchmark: {eval_row(benchmark, item)["id"] for item in items} for benchmark, items in tests.items()
+        }
         for config in track(sorted(sources.readers), description="Writing configs"):
             try:
                 rows, left_out = clean(sources.readers[config](), test_ids[config.benchmark])
@@ -72,9 +74,7 @@ def build(
         if strict and (sources.left_out or sources.absent):
             missing = [*sources.left_out.values(), *(f"{name}: is absent." for name in sources.absent)]
             raise CotDistillError(f"Refused for {len(missing)} reasons (--strict): {' '.join(missing)}")
-        release = Release(
-            version("cot-distill"), "clean", configs, sources.absent, sources.left_out, sources.later
-        )
+        release = Release(version("cot-distill"), "clean", configs, sources.absent, sources.left_out, sources.later)
         write_dataset_card(release, staged)
         write_index(release, staged)
     return release
@@ -118,9 +118,14 @@ def _arith_rows(config: ConfigName, problems: list[arith.Problem]) -> list[Row]:
     solve = partial(arith.rationale, granularity=config.granularity, format=config.format)
     made = (
         cot_row(
-            config, problem.question, [], problem.answer, rationale=solve(problem) if config.granularity else None,
-            teacher_answer=problem.answer, source=f"arith/train#{index}",
-        )  # fmt: skip
+            config,
+            problem.question,
+            [],
+            problem.answer,
+            rationale=solve(problem) if config.granularity else None,
+            teacher_answer=problem.answer,
+            source=f"arith/train#{index}",
+        )
         for index, problem in enumerate(problems)
     )
     return [row for row in made if row is not None]

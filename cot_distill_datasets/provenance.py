@@ -49,7 +49,9 @@ class Provenance:
     train_seconds: float = 0.0
 
     @classmethod
-    def begin(cls, *, student: str, base_model: str, dataset: str, config: str, examples: int, args: Any) -> Provenance:
+    def begin(
+        cls, *, student: str, base_model: str, dataset: str, config: str, examples: int, args: Any
+    ) -> Provenance:
         """Note what goes in, before the first step. `args` are the trainer's arguments."""
         (Path(args.output_dir) / PROVENANCE).unlink(missing_ok=True)  # from here on the folder is not whole
         release = read_release(Path(dataset))

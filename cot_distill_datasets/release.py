@@ -74,7 +74,7 @@ class Release:
         return [stats for stats in self.configs if stats.split == "train"]
 
     def front_matter(self) -> list[dict[str, object]]:
-        """Return the `configs:` of the dataset card: every config, and `coarse`, `medium`, `fine` over the same files."""
+        """Return the `configs:` of the dataset card: every config, and its alias over the same file."""
         aliases = {alias: stats for stats in self.training if (alias := ConfigName.parse(stats.name).alias)}
         named = {stats.name: stats for stats in self.configs} | aliases
         return [

@@ -60,7 +60,9 @@ def write_report(folder: Path, rows: list[ReportRow], samples: dict[str, Score])
     (folder / "report.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
     _draw(rows, folder / "report.png")
     template = resource("cards/report.md.jinja")
-    (folder / "report.md").write_text(Template(template.read_text(), undefined=StrictUndefined).render(rows=rows, samples=samples))
+    (folder / "report.md").write_text(
+        Template(template.read_text(), undefined=StrictUndefined).render(rows=rows, samples=samples)
+    )
     return folder / "report.md"
 
 
@@ -80,7 +82,9 @@ def _draw(rows: list[ReportRow], path: Path) -> None:
     for place, row in zip(places, rows):
         accuracy.text(100 * row.high + 2, place, f"{100 * row.accuracy:.1f} %", va="center")
     accuracy.set(yticks=places, yticklabels=[row.label for row in rows], xlim=(0, 115), xticks=range(0, 101, 20))
-    accuracy.set(xlabel=f"accuracy on cot_arith, %, with 95 % interval (n = {rows[0].n})", ylim=(len(rows) - 0.5, -0.5))
+    accuracy.set(
+        xlabel=f"accuracy on cot_arith, %, with 95 % interval (n = {rows[0].n})", ylim=(len(rows) - 0.5, -0.5)
+    )
     bars = tokens.barh(places, [row.mean_output_tokens for row in rows], color="#dd8452", height=0.6)
     tokens.bar_label(bars, fmt="%.0f", padding=4)
     tokens.set(xlabel="output tokens, mean")

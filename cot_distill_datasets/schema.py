@@ -86,8 +86,9 @@ def cot_row(
     closing = answer if answer is not None else teacher_answer
     if closing is None:
         return None
-    known = answer is not None and teacher_answer is not None
-    kind = BENCHMARKS[config.benchmark].answer_kind
+    is_correct = None
+    if answer is not None and teacher_answer is not None:
+        is_correct = equivalent(teacher_answer, answer, BENCHMARKS[config.benchmark].answer_kind)
     return {
         "id": question_id(config.benchmark, question, choices),
         "benchmark": config.benchmark,
@@ -99,7 +100,7 @@ def cot_row(
         "format": config.format,
         "rationale": rationale,
         "teacher_answer": teacher_answer,
-        "is_correct": equivalent(teacher_answer, answer, kind) if known else None,
+        "is_correct": is_correct,
         "prompt": [{"role": "user", "content": layout(question, choices)}],
         "completion": [{"role": "assistant", "content": completion_text(rationale, closing)}],
         "gold_in_prompt": None,

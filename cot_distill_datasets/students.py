@@ -46,7 +46,9 @@ def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
     with replaced_folder(folder) as staged:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
@@ -63,13 +65,17 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 
     problems, _ = arith.splits()
     texts = [
-        f"user\n{problem.question}\nassistant\n{completion_text(arith.rationale(problem, granularity), problem.answer)}"
+        f"user\n{problem.question}\nassistant\n"
+        + completion_text(arith.rationale(problem, granularity), problem.answer)
         for problem in problems[:500]
         for granularity in GRANULARITIES
     ]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     bpe.decoder = decoders.ByteLevel()
     special = [PAD, "<|im_start|>", END]

@@ -1,6 +1,6 @@
 """A study: cells (student × config × seed), each trained by `training/sft.py` and evaluated through lm-eval.
 
-The demo is the smallest one. A cell lives in `runs/{student}/{config}/seed{n}/`; what is whole already is not made again.
+The demo is the smallest one. A cell lives in `runs/{student}/{config}/seed{n}/`; what is whole is not made again.
 """
 
 from __future__ import annotations
@@ -63,11 +63,10 @@ def demo(*, all_levels: bool = False) -> Path:
         train(cell, files[cell.config])
 
     rows, samples = [], {}
-    for cell in [None, *cells]:
-        folder = cell.folder if cell else UNTRAINED_DEMO
-        _say(3, f"evaluate {cell.config if cell else 'the untrained student'} on cot_arith", folder)
+    for folder in [UNTRAINED_DEMO, *(cell.folder for cell in cells)]:
+        _say(3, "evaluate on cot_arith", folder)
         score = _evaluated(folder, "cot_arith")
-        rows.append(ReportRow.of(cell and read_provenance(folder), score))
+        rows.append(ReportRow.of(read_provenance(folder), score))
         samples[rows[-1].label] = score
     _say(4, "report", Path("runs/demo/report.md"))
     return write_report(Path("runs/demo"), rows, samples)

@@ -1,4 +1,4 @@
-"""What the task files in `eval_tasks/` name: their rows, their filters and their metrics, all of the package's one grader.
+"""What the task files in `eval_tasks/` name: their rows, filters and metrics, all of the package's one grader.
 
 lm-eval calls each by its dotted name (`!function cot_distill_datasets.tasks.process_results`).
 """

@@ -70,7 +70,9 @@ class ConfigName:
                 f"or a new slug of lower-case letters, digits and underscores other than `{EVAL_PREFIX}`."
             )
         if self.benchmark not in BENCHMARKS:
-            raise CotDistillError(f"Unknown benchmark {self.benchmark!r}: use {nearest(self.benchmark, BENCHMARKS, limit=8)}.")
+            raise CotDistillError(
+                f"Unknown benchmark {self.benchmark!r}: use {nearest(self.benchmark, BENCHMARKS, limit=8)}."
+            )
         if self.format not in FORMATS:
             raise CotDistillError(f"Unknown format {self.format!r}: use {nearest(self.format, FORMATS)}.")
         if self.teacher in TEACHERS_WITHOUT_GRANULARITY:
@@ -93,7 +95,7 @@ class ConfigName:
         format_ = middle.pop(0) if middle else DEFAULT_FORMAT
         if middle:
             raise CotDistillError(
-                f"Too many parts in config name {name!r}: use `{{teacher}}-{{granularity}}[-{{format}}]-{{benchmark}}`."
+                f"Too many parts in {name!r}: use `{{teacher}}-{{granularity}}[-{{format}}]-{{benchmark}}`."
             )
         return cls(teacher, granularity, format_, benchmark)
 
@@ -106,7 +108,11 @@ class ConfigName:
     def alias(self) -> str | None:
         """The same name with `coarse`, `medium` or `fine`, where the granularity has such a word."""
         words = {level: word for word, level in GRANULARITY_ALIASES.items()}
-        return str(self).replace(f"-l{self.granularity}-", f"-{words[self.granularity]}-", 1) if self.granularity in words else None
+        return (
+            str(self).replace(f"-l{self.granularity}-", f"-{words[self.granularity]}-", 1)
+            if self.granularity in words
+            else None
+        )
 
 
 def _parse_granularity(word: str) -> int:

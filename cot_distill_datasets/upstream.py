@@ -173,7 +173,7 @@ def _read_response(
     kind = BENCHMARKS[config.benchmark].answer_kind
     if config.teacher == "answer":
         return None, normalise(response, kind), ()
-    rationale, flags = without_closing(response), ()
+    rationale, flags = without_closing(response), tuple[str, ...]()
     concluded = extract(response, kind, strict=True)
     own = extract(rationale, kind, strict=True)
     if concluded and gold and equivalent(concluded, gold, kind) and own and not equivalent(own, gold, kind):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-import pytest  # noqa: E402
+import pytest
 
-from cot_distill_datasets.build import build  # noqa: E402
-from cot_distill_datasets.students import write_untrained_demo  # noqa: E402
+from cot_distill_datasets.build import build
+from cot_distill_datasets.students import write_untrained_demo
 
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +36,7 @@ def _needed(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the release of `arith` and the untrained demo student lie, as `cot-distill demo` makes them."""
+    """A folder with the release of `arith` and the untrained demo student, as `cot-distill demo` makes them."""
     folder = tmp_path_factory.mktemp("workplace")
     build(folder / "eit/cot-distill")
     write_untrained_demo(folder / "runs/demo/untrained")

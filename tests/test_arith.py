@@ -81,7 +81,9 @@ def test_train_and_test_share_no_arithmetic_and_no_question() -> None:
     train, test = arith.splits()
     assert (len(train), len(test)) == (5000, 500)
     assert not {p.arithmetic for p in train} & {p.arithmetic for p in test}
-    assert not {question_id("arith", p.question, []) for p in train} & {question_id("arith", p.question, []) for p in test}
+    assert not {question_id("arith", p.question, []) for p in train} & {
+        question_id("arith", p.question, []) for p in test
+    }
 
 
 def test_steps_and_number_size_are_knobs() -> None:

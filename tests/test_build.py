@@ -19,7 +19,9 @@ from cot_distill_datasets.cli import main
 from cot_distill_datasets.release import read_release
 
 
-def test_the_promised_call_reads_the_folder_where_it_was_built(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_promised_call_reads_the_folder_where_it_was_built(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(workplace)
     fine = load_dataset("eit/cot-distill", "oracle-fine-arith", split="train")
     assert fine.num_rows == 5000
@@ -110,7 +112,12 @@ def test_absent_files_are_counted_and_passed_over(
     ],
 )
 def test_a_bad_file_is_named_and_the_rest_is_built(
-    tmp_path: Path, small_upstream: Path, benchmarks: Path, capsys: pytest.CaptureFixture[str], broken: bytes, said: str
+    tmp_path: Path,
+    small_upstream: Path,
+    benchmarks: Path,
+    capsys: pytest.CaptureFixture[str],
+    broken: bytes,
+    said: str,
 ) -> None:
     (small_upstream / "data/SVAMP_ChatGPT_level1_ranked.json").write_bytes(broken)
     assert _build(tmp_path / "out", small_upstream, benchmarks) == 1

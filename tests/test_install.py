@@ -23,7 +23,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT, source, ignore=ignored)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
-    shutil.copytree(SITE / "lm_eval", site / "lm_eval", copy_function=_link, ignore=shutil.ignore_patterns("cot_distill"))
+    shutil.copytree(
+        SITE / "lm_eval", site / "lm_eval", copy_function=_link, ignore=shutil.ignore_patterns("cot_distill")
+    )
     (site / "others.pth").write_text(f"{SITE}\n")
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv/bin/python"), "install", "-q", "--no-deps"]
     subprocess.run([*pip, "--force-reinstall", str(source)], check=True)
@@ -58,7 +60,9 @@ def test_lm_eval_finds_the_tasks_after_a_plain_install(plain: Path, tmp_path: Pa
 
 
 def test_a_plain_install_builds_and_finds_its_templates_and_recipes(plain: Path, tmp_path: Path) -> None:
-    ended = subprocess.run([plain / "cot-distill", "build"], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    ended = subprocess.run(
+        [plain / "cot-distill", "build"], cwd=tmp_path, capture_output=True, text=True, env=os.environ
+    )
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "eit/cot-distill/README.md").is_file()
     code = "from cot_distill_datasets.resources import resource\nprint(resource('training/sft.py').is_file())"

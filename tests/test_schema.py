@@ -40,7 +40,12 @@ def test_a_question_has_one_id_whatever_its_spacing_and_case() -> None:
 def test_a_test_row_has_the_prompt_of_training_and_nothing_of_a_teacher() -> None:
     row = eval_row("svamp", EvalItem("2 + 2?", [], "4", "svamp/x.json#0"))
     assert row.keys() == FEATURES.keys()
-    assert (row["prompt"][0]["content"], row["completion"], row["rationale"], row["teacher"]) == ("2 + 2?", [], None, None)
+    assert (row["prompt"][0]["content"], row["completion"], row["rationale"], row["teacher"]) == (
+        "2 + 2?",
+        [],
+        None,
+        None,
+    )
 
 
 def test_options_are_laid_out_a_line_each() -> None:

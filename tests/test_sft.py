@@ -60,7 +60,9 @@ def test_supervised_tokens_are_exactly_the_completion_and_the_end_token(virgin: 
         supervised = [token for token in seen["labels"] if token != -100]
         text = trainer.processing_class.decode(supervised)
         assert text == row["completion"][0]["content"] + "<|im_end|>"
-        prompt = trainer.processing_class.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        prompt = trainer.processing_class.apply_chat_template(
+            row["prompt"], tokenize=False, add_generation_prompt=True
+        )
         assert trainer.processing_class.decode(seen["input_ids"]) == prompt + text
 
 
@@ -84,11 +86,16 @@ def test_every_recipe_parses_strictly_and_tells_its_command(recipe: Path, monkey
     monkeypatch.syspath_prepend(SFT.parent)
     import sft
 
-    script_args, training_args, model_args = sft.parse(["--config", str(recipe), "--dataset_config", "gpt4o-fine-svamp"])
+    script_args, training_args, model_args = sft.parse(
+        ["--config", str(recipe), "--dataset_config", "gpt4o-fine-svamp"]
+    )
     values = yaml.safe_load(recipe.read_text())
     assert model_args.model_name_or_path == values["model_name_or_path"]
     assert script_args.student == values["student"] == ("demo" if recipe.stem == "demo" else recipe.stem)
-    assert training_args.effective_batch_size == training_args.gradient_accumulation_steps * training_args.train_batch_size
+    assert (
+        training_args.effective_batch_size
+        == training_args.gradient_accumulation_steps * training_args.train_batch_size
+    )
     assert "accelerate launch training/sft.py" in recipe.read_text().splitlines()[2]
 
 
@@ -97,8 +104,19 @@ def test_the_papers_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -
     import sft
 
     _, args, _ = sft.parse(["--model_name_or_path", "x"])
-    assert (args.learning_rate, args.lr_scheduler_type, args.warmup_steps, args.num_train_epochs) == (5e-5, "cosine", 0, 3)
-    assert (args.effective_batch_size, args.max_length, args.seed, args.packing, args.max_grad_norm) == (64, 4096, 100, False, 1.0)
+    assert (args.learning_rate, args.lr_scheduler_type, args.warmup_steps, args.num_train_epochs) == (
+        5e-5,
+        "cosine",
+        0,
+        3,
+    )
+    assert (args.effective_batch_size, args.max_length, args.seed, args.packing, args.max_grad_norm) == (
+        64,
+        4096,
+        100,
+        False,
+        1.0,
+    )
 
 
 def test_an_unknown_key_of_a_recipe_is_an_error(tmp_path: Path) -> None:

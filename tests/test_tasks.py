@@ -51,8 +51,14 @@ def _evaluate(model: LM, task: str, release: Path) -> dict[str, float]:
 @pytest.mark.parametrize("task", TASKS)
 def test_golds_score_one_and_another_items_gold_scores_low(task: str, full_release: Path) -> None:
     fed = _evaluate(GoldWriter(0), task, full_release)
-    assert (fed["exact_match,strict-match"], fed["exact_match,flexible-extract"], fed["no_answer,strict-match"]) == (1, 1, 0)
-    assert _evaluate(GoldWriter(1), task, full_release)["exact_match,strict-match"] < 0.1  # neighbours may share a gold
+    assert (fed["exact_match,strict-match"], fed["exact_match,flexible-extract"], fed["no_answer,strict-match"]) == (
+        1,
+        1,
+        0,
+    )
+    assert (
+        _evaluate(GoldWriter(1), task, full_release)["exact_match,strict-match"] < 0.1
+    )  # neighbours may share a gold
 
 
 @pytest.mark.parametrize("task", TASKS)

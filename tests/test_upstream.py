@@ -10,7 +10,15 @@ from cot_distill_datasets.upstream import config_of, data_folder, read_golds, re
 def test_every_name_of_the_manifest_is_one_config(upstream: Path) -> None:
     entries = read_manifest(data_folder(upstream))
     assert len(entries) == 156
-    assert {entry.config.benchmark for entry in entries} == {"svamp", "gsm8k", "aqua", "math", "csqa", "obqa", "strategyqa"}
+    assert {entry.config.benchmark for entry in entries} == {
+        "svamp",
+        "gsm8k",
+        "aqua",
+        "math",
+        "csqa",
+        "obqa",
+        "strategyqa",
+    }
 
 
 @pytest.mark.parametrize(
