@@ -89,6 +89,7 @@ def _draw(rows: list[ReportRow], path: Path) -> None:
     tokens.bar_label(bars, fmt="%.0f", padding=4)
     tokens.set(xlabel="output tokens, mean")
     tokens.margins(x=0.2)
+    tokens.tick_params(left=False)
     for axes in (accuracy, tokens):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle("What a student of 0.9M parameters learns from each supervision", fontsize=12)

@@ -57,8 +57,8 @@ def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
 def _tokenizer() -> PreTrainedTokenizerFast:
     """Train a byte-level BPE on the wording of `arith`.
 
-    Every digit is a token, so that columns line up; everything between two digits may merge into one (no split at
-    words), which makes a row about half as long.
+    Every digit is a token, so that columns line up, and so is every line break, so that no token reaches over the end
+    of a prompt; what stands between may merge into one (no split at words), which makes a row about half as long.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -74,6 +74,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.Split("\n", "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -13,7 +13,7 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
-from cot_distill_datasets import CotDistillError
+from cot_distill_datasets import CotDistillError, arith
 from cot_distill_datasets.build import build, load_training_rows
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.release import read_release
@@ -71,8 +71,9 @@ def test_nearest_configs_are_named_for_an_unknown_one(workplace: Path) -> None:
 
 
 @pytest.fixture
-def small_upstream(tmp_path: Path, upstream: Path) -> Path:
+def small_upstream(tmp_path: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the real SVAMP files of two levels, with the manifest's entries for them and for one absent file."""
+    monkeypatch.setattr(arith, "TRAIN_SIZE", 50)  # what is built beside them, in less time
     folder = tmp_path / "upstream/data"
     folder.mkdir(parents=True)
     wanted = ("SVAMP_only_ans", "SVAMP_ChatGPT_level1", "SVAMP_ChatGPT_level2", "SVAMP_llama_level4")

@@ -49,11 +49,12 @@ def test_the_student_is_trained_and_keeps_template_and_card(virgin: Path) -> Non
     assert "`oracle-l3-arith`" in card and "--apply_chat_template" in card
 
 
-def test_supervised_tokens_are_exactly_the_completion_and_the_end_token(virgin: Path) -> None:
+@pytest.mark.parametrize("config", ["answer-arith", "oracle-l1-arith", "oracle-l3-arith", "oracle-l5-rar-arith"])
+def test_supervised_tokens_are_exactly_the_completion_and_the_end_token(virgin: Path, config: str) -> None:
     from datasets import load_dataset
     from trl import SFTConfig, SFTTrainer
 
-    rows = load_dataset(str(virgin / "eit/cot-distill"), "oracle-l3-arith", split="train").select(range(8))
+    rows = load_dataset(str(virgin / "eit/cot-distill"), config, split="train").select(range(8))
     args = SFTConfig(str(virgin / "masks"), use_cpu=True, bf16=False, report_to="none")
     trainer = SFTTrainer(str(virgin / "runs/demo/untrained"), args=args, train_dataset=rows)
     for row, seen in zip(rows, trainer.train_dataset):
@@ -64,6 +65,8 @@ def test_supervised_tokens_are_exactly_the_completion_and_the_end_token(virgin: 
             row["prompt"], tokenize=False, add_generation_prompt=True
         )
         assert trainer.processing_class.decode(seen["input_ids"]) == prompt + text
+        # In evaluation the prompt is tokenised alone: no token may reach over its end.
+        assert seen["input_ids"] == trainer.processing_class(prompt)["input_ids"] + supervised
 
 
 @pytest.mark.parametrize(
