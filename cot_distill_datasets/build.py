@@ -86,7 +86,7 @@ def load_training_rows(name: str, config: str) -> Dataset:
     Where nothing was built yet under the release's own name, a config of `arith` is built first.
 
     Raises:
-        CotDistillError: the release has no such config.
+        CotDistillError: the release has no such config, or there is neither a folder nor a Hub dataset of that name.
     """
     parsed, release = ConfigName.parse(config), read_release(Path(name))
     if release is None and name == RELEASE_NAME and parsed.benchmark == "arith":
@@ -95,7 +95,12 @@ def load_training_rows(name: str, config: str) -> Dataset:
         known = [stats.name for stats in release.training]
         if str(parsed) not in known:
             raise CotDistillError(f"{name} has no config {config!r}: use {nearest(str(parsed), known)}.")
-    return load_dataset(name, str(parsed), split="train")
+    try:
+        return load_dataset(name, str(parsed), split="train")
+    except OSError as error:  # not found, or the Hub cannot be reached
+        raise CotDistillError(
+            f"There is no release in {name}, and the Hub does not give `{parsed}`: run `cot-distill build` first."
+        ) from error
 
 
 def _test_splits(folder: Path | None) -> dict[str, list[EvalItem]]:

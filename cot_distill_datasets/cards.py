@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 from jinja2 import Environment, meta
 
 from .benchmarks import BENCHMARKS
+from .provenance import Provenance
 from .release import RELEASE_NAME, Release
 from .resources import resource
 from .taxonomy import TEACHERS, ConfigName
 
 
-if TYPE_CHECKING:
-    from .provenance import Provenance
-
-
-EXAMPLE_QUESTION = "Mia has 12 pens. Mia buys 5 more. Then Mia gives away 3. How many pens does Mia have?"
+EXAMPLE_QUESTION = "Mia has 12 pens. Mia buys 5 more, then gives away 3. How many pens does Mia have?"
 
 
 def write_dataset_card(release: Release, folder: Path) -> None:

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .cards import write_model_card
 from .release import RELEASE_NAME, read_release
 
 
@@ -68,14 +67,16 @@ class Provenance:
             hardware=_hardware(),
         )
 
-    def finish(self, folder: Path, *, metrics: dict[str, float], state: Any, chat_template: str) -> None:
-        """Note what came out, and write the model card and `provenance.json` into the student's folder."""
+    def finish(self, *, metrics: dict[str, float], state: Any, chat_template: str) -> None:
+        """Note what came out, after the last step."""
         self.steps = state.global_step
         self.tokens_seen = int(next(log["num_tokens"] for log in reversed(state.log_history) if "num_tokens" in log))
         self.train_loss = round(metrics["train_loss"], 4)
         self.train_seconds = round(metrics["train_runtime"], 1)
         self.chat_template_sha256 = sha256(chat_template.encode()).hexdigest()
-        write_model_card(self, folder)
+
+    def write(self, folder: Path) -> None:
+        """Write `provenance.json` into the student's folder, as the last of its files."""
         staged = folder / f".{PROVENANCE}.new"
         staged.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
         os.replace(staged, folder / PROVENANCE)

@@ -70,6 +70,14 @@ def test_nearest_configs_are_named_for_an_unknown_one(workplace: Path) -> None:
         load_training_rows(str(workplace / "eit/cot-distill"), "orakel-l3-arith")
 
 
+def test_where_nothing_is_built_and_no_hub_answers_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CotDistillError, match="run `cot-distill build` first"):
+        load_training_rows("eit/cot-distill", "gpt4o-fine-svamp")
+
+
 @pytest.fixture
 def small_upstream(tmp_path: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the real SVAMP files of two levels, with the manifest's entries for them and for one absent file."""

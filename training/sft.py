@@ -43,7 +43,6 @@ class ScriptArguments(trl.ScriptArguments):
 class SFTConfig(trl.SFTConfig):
     """TRL's `SFTConfig` with the paper's settings as defaults (upstream `config/*.yaml`), and the hardware derived."""
 
-    output_dir: str | None = field(default=None, metadata={"help": "Default: `runs/{student}/{config}/seed{n}`."})
     learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
     num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the rows."})
@@ -62,7 +61,6 @@ class SFTConfig(trl.SFTConfig):
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         if self.bf16 is None:
             self.bf16 = not self.use_cpu and not self.fp16 and torch.cuda.is_bf16_supported()
-        self.output_dir = self.output_dir or "runs/unnamed"  # named in `main`, where the student is known
         super().__post_init__()
         rows_per_pass = self.per_device_train_batch_size * self.world_size
         if self.effective_batch_size % rows_per_pass:
@@ -80,11 +78,12 @@ def main(script_args: ScriptArguments, training_args: SFTConfig, model_args: trl
     from accelerate import PartialState
 
     from cot_distill_datasets.build import load_training_rows
+    from cot_distill_datasets.cards import write_model_card
     from cot_distill_datasets.provenance import Provenance
 
     config = str(ConfigName.parse(script_args.dataset_config))
     student = script_args.student or Path(model_args.model_name_or_path).name.lower()
-    if training_args.output_dir == "runs/unnamed":
+    if training_args.output_dir == "trainer_output":  # transformers' word for a folder that nobody named
         training_args.output_dir = f"runs/{student}/{config}/seed{training_args.seed}"
     if training_args.use_cpu:
         # `accelerate launch` sets OMP_NUM_THREADS=1 on a CPU, so the variable says nothing of the user's wish.
@@ -125,12 +124,10 @@ def main(script_args: ScriptArguments, training_args: SFTConfig, model_args: trl
     result = trainer.train()
     trainer.save_model()
     if trainer.is_world_process_zero():
-        provenance.finish(
-            Path(training_args.output_dir),
-            metrics=result.metrics,
-            state=trainer.state,
-            chat_template=trainer.processing_class.chat_template,
-        )
+        template = trainer.processing_class.chat_template
+        provenance.finish(metrics=result.metrics, state=trainer.state, chat_template=template)
+        write_model_card(provenance, Path(training_args.output_dir))
+        provenance.write(Path(training_args.output_dir))
     trainer.accelerator.print(f"The student is in {training_args.output_dir}.")
     trainer.end()
 
