@@ -57,13 +57,11 @@ def build(
     if upstream_folder:
         _add_upstream(sources, upstream_folder, tests)
     with replaced_folder(out) as staged:
-        configs = []
+        configs, test_ids = [], {}
         for benchmark, items in tests.items():
             rows = [eval_row(benchmark, item) for item in items]
+            test_ids[benchmark] = {row["id"] for row in rows}
             configs.append(write_config(eval_config(benchmark), "test", rows, staged))
-        test_ids = {
-            benchmark: {eval_row(benchmark, item)["id"] for item in items} for benchmark, items in tests.items()
-        }
         for config in track(sorted(sources.readers), description="Writing configs"):
             try:
                 rows, left_out = clean(sources.readers[config](), test_ids[config.benchmark])

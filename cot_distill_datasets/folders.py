@@ -1,4 +1,4 @@
-"""A folder that is replaced whole: after a kill at any moment the old or the new one lies complete.
+"""A folder or a file that is replaced whole: after a kill at any moment the old or the new one lies complete.
 
 The new folder is written beside the old one, then swapped in by two renames. A kill between the two leaves the old one
 beside its place, under `.{name}.old`; the next run puts it back.
@@ -38,6 +38,13 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             os.rename(folder, old)
         os.rename(staged, folder)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that is there whole or not at all."""
+    staged = path.with_name(f".{path.name}.new")
+    staged.write_text(text)
+    os.replace(staged, path)
 
 
 def restore(folder: Path) -> None:

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .folders import write_whole
 from .release import RELEASE_NAME, read_release
 
 
@@ -77,9 +78,7 @@ class Provenance:
 
     def write(self, folder: Path) -> None:
         """Write `provenance.json` into the student's folder, as the last of its files."""
-        staged = folder / f".{PROVENANCE}.new"
-        staged.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-        os.replace(staged, folder / PROVENANCE)
+        write_whole(folder / PROVENANCE, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @property
     def base_is_on_hub(self) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .build import build
+from .folders import write_whole
 from .provenance import read_provenance
 from .release import RELEASE_NAME, read_release
 from .report import ReportRow, write_report
@@ -97,9 +98,7 @@ def _evaluated(folder: Path, task: str) -> Score:
 
     if not (folder / SCORE).is_file():
         score = evaluate(folder, task, folder / "results")
-        staged = folder / f".{SCORE}.new"
-        staged.write_text(json.dumps(dataclasses.asdict(score), indent=1) + "\n")
-        os.replace(staged, folder / SCORE)
+        write_whole(folder / SCORE, json.dumps(dataclasses.asdict(score), indent=1) + "\n")
     return Score(**json.loads((folder / SCORE).read_text()))
 
 
