@@ -2,50 +2,64 @@
 
 >>> extract("5 + 7 = 12, and 12 * 2 = 24.\\nThe answer is $24.", "number", strict=True)
 '24'
->>> equivalent("1,000.0", "1000", "number")
-True
+>>> extract("Leaves are green. The answer is Option (C).", "choice", strict=True)
+'C'
+>>> equivalent("1,000.0", "1000", "number"), equivalent(r"\\frac12", "0.5", "math")
+(True, True)
 
-Nothing a model wrote is evaluated: numbers are read as `fractions.Fraction` from text of bounded length.
+Nothing a model wrote is evaluated: numbers are read as `fractions.Fraction` from text of bounded length, LaTeX is
+judged by math-verify in a process of its own (`latex.py`).
 """
 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Literal
 
+from . import latex
+from .numerals import NUMBER, normalise_number, number_value
 
-Kind = Literal["number"]
 
+Kind = Literal["number", "choice", "boolean", "math"]
+
+PARSER = "cot-distill answers 2"  # stands beside every share of agreement: the parser decides it, not the teacher
 CLOSING = "The answer is"  # the closing sentence of every completion: `The answer is {answer}`
-MAX_DIGITS = 100  # a longer run of digits is noise, and slow to convert
+LETTERS = "ABCDEFGH"
 
 # No word boundary before a capital T: released texts lost line breaks ("= 2The answer is 2").
-_CONCLUSION = re.compile(r"(?:\b(?:So|Thus|Hence|Therefore),?\s+)?(?:The|\bthe) (?:final )?answer is:?")
+_CONCLUSION = re.compile(r"(?:The|\bthe) (?:final |correct )?answer is:?")
+_LEAD = re.compile(r"\b(?:So|Thus|Hence|Therefore),?\s+\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)"
-# The look-behind keeps the 2 of `x2` and the 5 of `3-5` from being read as a number or a negative one.
-_NUMBER = re.compile(rf"(?<![\w.])[-−]?\$?\s?(?:{_DIGITS}(?:\.\d+)?(?:\s?/\s?\d+)?|\.\d+)(?!\d)")
 _OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷]\s*[\d$(]")
+
+# "(B)", "Option B", "B: 1/2", "<answer> B", "isD"; in "A large one" the A is an article, in "E's" the E is a name.
+_LETTER = r"([A-H])(?![A-Za-z]|['’]s)(?!(?<=A) (?!is\b)[a-z])"
+_LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|\W)*{_LETTER}")
+_LATER_LETTER = re.compile(r"\(([A-H])\)|[=.:]\s*([A-H])\W*$")  # "The answer is 4 (C)", "is 7=D"
+_LONE_LETTER = re.compile(rf"(?<![\w'’-]){_LETTER}(?!-\w)")
+_TRUTH = {"true": "True", "yes": "True", "false": "False", "no": "False"}
+_LEADING_TRUTH = re.compile(r"\W*(true|false|yes|no)\b", re.IGNORECASE)
+_LONE_TRUTH = re.compile(r"\b([Tt]rue|[Ff]alse|Yes|No)\b")  # a small "no" is a determiner
 
 
 def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
-    """Return the answer that `text` concludes with, in canonical form, or None where it concludes nothing.
+    """Return the answer that `text` concludes with, or None where it concludes nothing.
 
     The last conclusion counts. `strict` requires the closing sentence ("The answer is 18"); otherwise a text without
-    one gives its last number. In "The answer is 12 + 6 = 18" the value behind the last `=` counts; an expression left
-    unworked ("The answer is 84 - 52") is no conclusion.
+    one gives its last number, letter, truth value or LaTeX. In "The answer is 12 + 6 = 18" the value behind the last
+    `=` counts; an expression left unworked ("The answer is 84 - 52") is no conclusion where a number is wanted.
     """
-    conclusions = list(_CONCLUSION.finditer(text))
-    if conclusions:
-        sentence = _SENTENCE_END.split(text[conclusions[-1].end() :].lstrip(), maxsplit=1)[0]
-        concluded = _first_number(sentence.rpartition("=")[2])
+    conclusion = _last_conclusion(text)
+    if conclusion:
+        concluded = _concluded(text[conclusion.end() :].lstrip(), kind)
         if concluded is not None or strict:
             return concluded
-    if strict:
-        return None
-    numbers = _NUMBER.findall(text)
-    return normalise(numbers[-1], kind) if numbers else None
+    return None if strict else _last(text, kind)
+
+
+def has_closing(text: str) -> bool:
+    """Whether a closing sentence stands anywhere in `text`."""
+    return _last_conclusion(text) is not None
 
 
 def without_closing(text: str) -> str:
@@ -53,44 +67,75 @@ def without_closing(text: str) -> str:
 
     Work inside the closing sentence stays: of "The answer is 19 + 18 = 37" the equation is kept.
     """
-    conclusions = list(_CONCLUSION.finditer(text))
-    if not conclusions:
+    conclusion = _last_conclusion(text)
+    if conclusion is None:
         return text
-    sentence, *behind = _SENTENCE_END.split(text[conclusions[-1].end() :].strip(), maxsplit=1)
+    sentence, *behind = _SENTENCE_END.split(text[conclusion.end() :].strip(), maxsplit=1)
     if any(part.strip() for part in behind):
         return text
     work = f"{sentence}." if "=" in sentence else ""
-    return f"{text[: conclusions[-1].start()].rstrip()} {work}".strip()
-
-
-def _first_number(expression: str) -> str | None:
-    number = _NUMBER.search(expression)
-    if number is None or _OPERATOR_FOLLOWS.match(expression, number.end()):
-        return None
-    return normalise(number.group(), "number")
+    lead = _LEAD.search(text[max(0, conclusion.start() - 14) : conclusion.start()])
+    before = text[: conclusion.start() - (len(lead[0]) if lead else 0)]
+    return f"{before.rstrip()} {work}".strip()
 
 
 def normalise(answer: str, kind: Kind) -> str | None:
-    """Return the canonical form of an answer (`"$1,450.0"` → `"1450"`), or None where it is not of this kind."""
-    value = _value(answer)
-    if value is None:
-        return None
-    if value.denominator == 1:
-        return str(value.numerator)
-    plain = re.sub(r"[\s,$]", "", answer).replace("−", "-")
-    return plain if "/" in plain else plain.rstrip("0")
+    """Return the canonical form of an answer (`$1,450.0` → `1450`, `Option B.` → `B`), or None where it is none."""
+    if kind == "number":
+        return normalise_number(answer)
+    if kind == "math":
+        return latex.tidy(answer) or None
+    return _concluded(answer.strip(), kind)
 
 
 def equivalent(a: str, b: str, kind: Kind) -> bool:
     """Whether two answers are the same (`1/2` and `0.50` are), whatever their dress."""
-    value = _value(a)
-    return value is not None and value == _value(b)
+    if kind == "number":
+        value = number_value(a)
+        return value is not None and value == number_value(b)
+    if kind == "math":
+        return latex.equivalent(a, b)
+    return normalise(a, kind) == normalise(b, kind) is not None
 
 
-def _value(answer: str) -> Fraction | None:
-    plain = re.sub(r"[\s,$]", "", answer).replace("−", "-")
-    if len(plain) > MAX_DIGITS or not re.fullmatch(r"-?(?:\d+(?:\.\d+)?(?:/\d+)?|\.\d+)", plain):
+def _last_conclusion(text: str) -> re.Match[str] | None:
+    """Return the last match of `_CONCLUSION`, looked for from the end: a text is long, and is read several times."""
+    end = len(text)
+    while (at := text.rfind("answer is", 0, end)) >= 0:
+        start = text.rfind("he ", max(0, at - len("he correct ")), at) - 1
+        if start >= 0 and (found := _CONCLUSION.match(text, start)):
+            return found
+        end = at + len("answer is") - 1
+    return None
+
+
+def _concluded(behind: str, kind: Kind) -> str | None:
+    """Return the answer of a closing sentence from the text behind its "The answer is"."""
+    if kind == "math":
+        return latex.leading_expression(behind)
+    sentence = _SENTENCE_END.split(behind, maxsplit=1)[0]
+    if kind == "number":
+        return _first_number(sentence.rpartition("=")[2])
+    if kind == "boolean":
+        truth = _LEADING_TRUTH.match(sentence)
+        return _TRUTH[truth[1].lower()] if truth else None
+    letter = _LEADING_LETTER.match(sentence) or _LATER_LETTER.search(sentence)
+    return letter[letter.lastindex or 1] if letter else None
+
+
+def _first_number(expression: str) -> str | None:
+    number = NUMBER.search(expression)
+    if number is None or _OPERATOR_FOLLOWS.match(expression, number.end()):
         return None
-    numerator, _, denominator = plain.partition("/")
-    divisor = int(denominator or "1")
-    return Fraction(numerator) / divisor if divisor else None
+    return normalise_number(number.group())
+
+
+def _last(text: str, kind: Kind) -> str | None:
+    """Return the last answer of its kind that stands alone in `text`."""
+    if kind == "math" and (boxed := latex.last_boxed(text)) is not None:
+        return latex.tidy(boxed)
+    if kind in ("number", "math"):
+        numbers = NUMBER.findall(text)
+        return normalise_number(numbers[-1]) if numbers else None
+    found = (_LONE_LETTER if kind == "choice" else _LONE_TRUTH).findall(text)
+    return normalise(found[-1], kind) if found else None

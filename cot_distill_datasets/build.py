@@ -6,8 +6,8 @@ cot-distill build --upstream ../shared/upstream --benchmarks ../shared/benchmark
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -17,17 +17,20 @@ from datasets import Dataset, load_dataset
 from rich.progress import track
 
 from . import arith, upstream
-from .benchmarks import BENCHMARKS, EvalItem, read_test_split
+from .answers import PARSER
+from .benchmarks import BENCHMARKS, TEST_SPLITS, EvalItem, benchmark_of
 from .cards import write_dataset_card
+from .editions import TestQuestions, clean_ids, select, test_questions
 from .folders import replaced_folder
-from .release import RELEASE_NAME, Release, check_out, clean, read_release, write_config, write_index
-from .schema import Row, cot_row, eval_row
+from .release import RELEASE_NAME, ConfigStats, Release, check_out, read_release, write_config, write_index
+from .schema import Read, cot_row, eval_row
 from .taxonomy import FORMATS, GRANULARITIES, ConfigName, CotDistillError, eval_config, nearest
+from .test_splits import read_test_splits
 
 
 FORMAT_GRANULARITIES = (3, 5)  # the paper compares formats at the levels that suit its students
 
-Readers = dict[ConfigName, Callable[[], list[Row]]]
+Readers = dict[ConfigName, Callable[[], Read]]
 
 
 @dataclass
@@ -37,45 +40,84 @@ class _Sources:
     readers: Readers
     absent: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
-    later: list[str] = field(default_factory=list)
+    unchecked: set[str] = field(default_factory=set)
 
 
 def build(
-    out: Path, upstream_folder: Path | None = None, benchmarks_folder: Path | None = None, *, strict: bool = False
+    out: Path,
+    upstream_source: str | Path | None = None,
+    benchmarks: Path | None = None,
+    *,
+    edition: str = "clean",
+    strict: bool = False,
+    unchecked: bool = False,
 ) -> Release:
-    """Write the release folder `out` in the `clean` edition, in one swap.
+    """Write the release folder `out` in one edition, in one swap.
 
-    It holds `arith`, and what the two folders have of the other benchmarks. A file that cannot be read is named in
-    `Release.left_out` and the rest is written; `strict` refuses instead, also where a file is absent.
+    It holds `arith`, and what the paper's release (a checkout, or its URL) and the folder of test sets have of the
+    other benchmarks. A file that cannot be read is named in `Release.left_out` and the rest is written; `strict`
+    refuses instead, also where a file is absent. A benchmark without a test split has no clean edition, unless
+    `unchecked`.
 
     Raises:
         CotDistillError: an input folder is missing, `out` holds something else, or `strict` and not all can be read.
     """
     check_out(out)
-    tests = _test_splits(benchmarks_folder)
-    sources = _Sources(_arith_readers())
-    if upstream_folder:
-        _add_upstream(sources, upstream_folder, tests)
-    with replaced_folder(out) as staged:
-        configs, test_ids = [], {}
-        for benchmark, items in tests.items():
-            rows = [eval_row(benchmark, item) for item in items]
-            test_ids[benchmark] = {row["id"] for row in rows}
-            configs.append(write_config(eval_config(benchmark), "test", rows, staged))
-        for config in track(sorted(sources.readers), description="Writing configs"):
-            try:
-                rows, left_out = clean(sources.readers[config](), test_ids[config.benchmark])
-                stats = write_config(str(config), "train", rows, staged)
-                configs.append(dataclasses.replace(stats, **left_out))
-            except CotDistillError as error:
-                sources.left_out[str(config)] = str(error)
+    if benchmarks and not benchmarks.is_dir():
+        raise CotDistillError(f"There is no folder {benchmarks}: --benchmarks takes the folder of the test sets.")
+    with ExitStack() as stack:
+        checkout = stack.enter_context(upstream.checkout(str(upstream_source))) if upstream_source else None
+        names = TEST_SPLITS if checkout or benchmarks else ["arith"]
+        splits = read_test_splits(names, benchmarks, checkout, hub=checkout is not None)
+        sources = _Sources(_arith_readers())
+        if checkout:
+            needed = BENCHMARKS if edition == "paper" or unchecked else splits
+            _add_upstream(sources, checkout, needed, own_text=edition == "paper")
+            sources.unchecked = {config.benchmark for config in sources.readers} - set(splits)
+        staged = stack.enter_context(replaced_folder(out))
+        configs = [_write_split(name, items, staged) for name, items in splits.items()]
+        configs += _write_training(sources, edition, test_questions(splits), staged)
         if strict and (sources.left_out or sources.absent):
             missing = [*sources.left_out.values(), *(f"{name}: is absent." for name in sources.absent)]
             raise CotDistillError(f"Refused for {len(missing)} reasons (--strict): {' '.join(missing)}")
-        release = Release(version("cot-distill"), "clean", configs, sources.absent, sources.left_out, sources.later)
+        release = Release(
+            version("cot-distill"), edition, PARSER, configs,
+            sorted(set(sources.absent)), sources.left_out, sorted(sources.unchecked),
+        )  # fmt: skip
         write_dataset_card(release, staged)
         write_index(release, staged)
     return release
+
+
+def _write_split(name: str, items: list[EvalItem], folder: Path) -> ConfigStats:
+    rows = [eval_row(benchmark_of(name), item) for item in items]
+    return write_config(eval_config(name), "test", Read(rows, len(rows), {}), rows, {}, folder)
+
+
+def _write_training(sources: _Sources, edition: str, tests: TestQuestions, folder: Path) -> list[ConfigStats]:
+    """Write every training config; what cannot be read is added to `sources.left_out`."""
+    written, shared = [], _shared(sources.readers, tests) if edition == "aligned" else {}
+    for config in track(sorted(sources.readers), description="Writing configs"):
+        try:
+            read = sources.readers[config]()
+            rows, dropped = select(read.rows, edition, tests, shared.get((config.teacher, config.benchmark)))
+            written.append(write_config(str(config), "train", read, rows, dropped, folder))
+        except CotDistillError as error:
+            sources.left_out[str(config)] = str(error)
+    return written
+
+
+def _shared(readers: Readers, tests: TestQuestions) -> dict[tuple[str, str], frozenset[str]]:
+    """Return, by teacher and benchmark, the ids that all its levels and formats have; one config is read at a time."""
+    shared: dict[tuple[str, str], frozenset[str]] = {}
+    for config in track(sorted(readers), description="Aligning"):
+        key = (config.teacher, config.benchmark)
+        try:
+            ids = clean_ids(readers[config]().rows, tests)
+        except CotDistillError:  # named when it is its turn to be written
+            continue
+        shared[key] = shared.get(key, ids) & ids
+    return shared
 
 
 def load_training_rows(name: str, config: str) -> Dataset:
@@ -101,13 +143,6 @@ def load_training_rows(name: str, config: str) -> Dataset:
         ) from error
 
 
-def _test_splits(folder: Path | None) -> dict[str, list[EvalItem]]:
-    if folder and not folder.is_dir():
-        raise CotDistillError(f"There is no folder {folder}: --benchmarks takes the folder of the test sets.")
-    found = {name: read_test_split(name, folder) for name in BENCHMARKS} if folder else {}
-    return {"arith": arith.eval_items()} | {name: items for name, items in found.items() if items}
-
-
 def _arith_readers() -> Readers:
     problems, _ = arith.splits()
     configs = [ConfigName("answer", 0, "cot", "arith")]
@@ -117,7 +152,7 @@ def _arith_readers() -> Readers:
     return {config: partial(_arith_rows, config, problems) for config in configs}
 
 
-def _arith_rows(config: ConfigName, problems: list[arith.Problem]) -> list[Row]:
+def _arith_rows(config: ConfigName, problems: list[arith.Problem]) -> Read:
     solve = partial(arith.rationale, granularity=config.granularity, format=config.format)
     made = (
         cot_row(
@@ -131,26 +166,33 @@ def _arith_rows(config: ConfigName, problems: list[arith.Problem]) -> list[Row]:
         )
         for index, problem in enumerate(problems)
     )
-    return [row for row in made if row is not None]
+    return Read([row for row in made if row is not None], len(problems), {})
 
 
-def _add_upstream(sources: _Sources, folder: Path, tests: dict[str, list[EvalItem]]) -> None:
-    """Add a reader for every config of the manifest whose file is there; a config takes its golds by question id."""
-    data = upstream.data_folder(folder)
-    golds: dict[str, dict[str, str]] = {}
+def _add_upstream(sources: _Sources, checkout: Path, benchmarks: Collection[str], *, own_text: bool) -> None:
+    """Add a reader for every config of the manifest whose file is there; a config takes its golds by question id.
+
+    Configs of other than `benchmarks` are left out: nobody can say which of their rows leak a test split.
+    """
+    data = upstream.data_folder(checkout)
+    golds: dict[str, dict[str, upstream.Gold]] = {}
+    broken: dict[str, str] = {}  # without its golds a benchmark's contradictions would stay
     entries = upstream.read_manifest(data)
     for entry in sorted(entries, key=lambda entry: entry.config.teacher != "answer"):  # the golds first
-        benchmark = entry.config.benchmark
+        name, benchmark = str(entry.config), entry.config.benchmark
         try:
-            if benchmark not in BENCHMARKS:
-                sources.later.append(str(entry.config))
-            elif not upstream.file_of(entry, data).is_file():
+            if not upstream.file_of(entry, data).is_file():
                 sources.absent.append(entry.file_name)
-            elif benchmark not in tests:  # nobody can say which rows leak it
-                sources.left_out[str(entry.config)] = f"{entry.config}: --benchmarks has no test split of {benchmark}."
+            elif benchmark not in benchmarks:
+                sources.left_out[name] = f"{name}: no test split of {benchmark} is at hand (--unchecked keeps it)."
+            elif benchmark in broken:
+                sources.left_out[name] = f"{name}: its golds cannot be had: {broken[benchmark]}"
             else:
                 if entry.config.teacher == "answer":
                     golds[benchmark] = upstream.read_golds(entry, data)
-                sources.readers[entry.config] = partial(upstream.read_rows, entry, data, golds.get(benchmark, {}))
+                reader = partial(upstream.read_rows, entry, data, golds.get(benchmark, {}), own_text=own_text)
+                sources.readers[entry.config] = reader
         except CotDistillError as error:
-            sources.left_out[str(entry.config)] = str(error)
+            sources.left_out[name] = str(error)
+            if entry.config.teacher == "answer":
+                broken[benchmark] = str(error)

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from .editions import EDITIONS
 from .taxonomy import CotDistillError
 
 
@@ -27,9 +28,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     build = verbs.add_parser("build", help="write the release folder, a Hub dataset repo")
-    build.add_argument("--upstream", type=Path, metavar="DIR", help="checkout of the paper's release")
+    build.add_argument("--upstream", metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone")
     build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
     build.add_argument("--out", type=Path, default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s")
+    build.add_argument("--edition", choices=EDITIONS, default="clean", help="default: %(default)s")
+    build.add_argument("--unchecked", action="store_true", help="keep benchmarks without a test split: leaks may stay")
     build.add_argument("--strict", action="store_true", help="refuse where a file is absent or cannot be read")
     build.set_defaults(run=_build)
 
@@ -43,15 +46,18 @@ def _build(options: argparse.Namespace) -> int:
     from .build import build
     from .release import RELEASE_NAME
 
-    release = build(options.out, options.upstream, options.benchmarks, strict=options.strict)
+    release = build(
+        options.out, options.upstream, options.benchmarks,
+        edition=options.edition, strict=options.strict, unchecked=options.unchecked,
+    )  # fmt: skip
     for stats in release.configs:
         print(f"{stats.name}\t{stats.rows}")
     for why in release.left_out.values():
         print(f"left out: {why}", file=sys.stderr)
     if release.absent:
         print(f"{len(release.absent)} files of the manifest are absent and were passed over.", file=sys.stderr)
-    if release.later:
-        print(f"{len(release.later)} configs are of benchmarks that this version does not read yet.", file=sys.stderr)
+    if release.unchecked:
+        print(f"Not checked for leaks: {', '.join(release.unchecked)}.", file=sys.stderr)
     print(f"{len(release.configs)} configs are in {options.out}.", file=sys.stderr)
     if options.out.resolve() == Path(RELEASE_NAME).resolve():
         print(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder, not the Hub.', file=sys.stderr)

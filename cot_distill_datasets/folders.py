@@ -25,8 +25,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
-        restore(folder)
-        staged, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+        _restore(folder)
+        staged, old = folder.with_name(f".{folder.name}.new"), _old(folder)
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         try:
@@ -48,20 +48,29 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def restore(folder: Path) -> None:
-    """Put the old folder back where a kill fell between the two renames."""
-    old = folder.with_name(f".{folder.name}.old")
-    if old.exists():
+    """Put the old folder back where a kill fell between the two renames; a swap that is under way is waited for."""
+    if _old(folder).exists():
+        with _lock(folder, wait=True):
+            _restore(folder)
+
+
+def _restore(folder: Path) -> None:
+    if _old(folder).exists():
         if folder.exists():  # the swap was done, only its last step was not
-            shutil.rmtree(old)
+            shutil.rmtree(_old(folder))
         else:
-            os.rename(old, folder)
+            os.rename(_old(folder), folder)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise CotDistillError(f"Another process is writing {folder} now: wait for it to end.") from error
         yield

@@ -17,12 +17,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from datasets import Dataset
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from .folders import restore
-from .schema import FEATURES, Row
+from .schema import FEATURES, Read, Row
 from .taxonomy import ConfigName, CotDistillError
 
 
@@ -31,6 +31,7 @@ RELEASE_REVISION = "v0.1.0"  # the Hub tag that evaluation reads where no releas
 INDEX = "release.json"
 DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that is there is the default
 
+_HAS_WORD = re.compile(r"\w").search
 _STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
 
 
@@ -43,12 +44,21 @@ class ConfigStats:
     file: str
     rows_in: int
     rows: int
-    leaked: int = 0  # dropped: the question is in the benchmark's test split
-    contradicting: int = 0  # dropped: the teacher's own conclusion is not the gold
+    dropped: dict[str, int] = field(default_factory=dict)  # reason → rows, see `DROPPED`
+    flags: dict[str, int] = field(default_factory=dict)  # repairs and findings, of the rows read
     agreement: float | None = None  # of the rows read that have a gold and a conclusion, the share where they agree
     mean_words: float = 0.0
     mean_steps: float = 0.0
-    flags: dict[str, int] = field(default_factory=dict)  # of the rows read
+
+
+# Why a row that was read is in no config of an edition.
+DROPPED = {
+    "other_teacher": "keyed under another teacher's output",
+    "no_answer": "neither a gold nor a conclusion",
+    "leaked": "the question is in a test split",
+    "contradicting": "the teacher's own conclusion is not the gold",
+    "unaligned": "another level of the teacher lacks the question, or the config has it twice",
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,11 @@ class Release:
 
     version: str
     edition: str
+    parser: str  # what read the conclusions, so what the agreements are of
     configs: list[ConfigStats]
     absent: list[str]  # files of the manifest that are not there
     left_out: dict[str, str]  # config → why
-    later: list[str]  # configs of benchmarks that this version does not read yet
+    unchecked: list[str]  # benchmarks without a test split: nobody looked for leaks
 
     @property
     def default(self) -> str:
@@ -84,27 +95,13 @@ class Release:
         ]
 
 
-def clean(rows: list[Row], test_ids: set[str]) -> tuple[list[Row], dict[str, Any]]:
-    """Return the rows of the `clean` edition, and the statistics of what was left out.
+def write_config(
+    name: str, split: str, read: Read, rows: list[Row], dropped: dict[str, int], folder: Path
+) -> ConfigStats:
+    """Write `rows`, those of `read` that stand in the edition, as one config's Parquet below `folder`.
 
-    Dropped are rows whose question is in the test split, and rows whose teacher contradicts the gold.
-    """
-    safe = [row for row in rows if row["id"] not in test_ids]
-    kept = [row for row in safe if row["is_correct"] is not False]
-    judged = [row["is_correct"] for row in rows if row["is_correct"] is not None]
-    return kept, {
-        "rows_in": len(rows),
-        "leaked": len(rows) - len(safe),
-        "contradicting": len(safe) - len(kept),
-        "flags": dict(sorted(Counter(flag for row in rows for flag in row["flags"]).items())),
-        "agreement": round(statistics.fmean(judged), 4) if judged else None,
-    }
-
-
-def write_config(name: str, split: str, rows: list[Row], folder: Path) -> ConfigStats:
-    """Write one config's Parquet below `folder`. Its name carries a hash of the content.
-
-    `load_dataset` caches by file name: a rebuilt folder must never serve the rows of the former one.
+    Its name carries a hash of the content: `load_dataset` caches by file name, and a rebuilt folder must never serve
+    the rows of the former one.
 
     Raises:
         CotDistillError: there are no rows.
@@ -113,16 +110,20 @@ def write_config(name: str, split: str, rows: list[Row], folder: Path) -> Config
         raise CotDistillError(f"{name}: no row is left.")
     written = folder / "data" / name / f"{split}.parquet"
     written.parent.mkdir(parents=True)
-    Dataset.from_list(rows, features=FEATURES).to_parquet(written)
+    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), written)
     digest = sha256(written.read_bytes()).hexdigest()[:16]
     path = written.rename(written.with_name(f"{split}-{digest}.parquet"))
     texts = [row["rationale"] or "" for row in rows]
+    judged = [row["is_correct"] for row in read.rows if row["is_correct"] is not None]
     return ConfigStats(
         name=name,
         split=split,
         file=str(path.relative_to(folder)),
-        rows_in=len(rows),
+        rows_in=read.rows_in,
         rows=len(rows),
+        dropped=read.dropped | dropped,
+        flags=dict(sorted(Counter(flag for row in read.rows for flag in row["flags"]).items())),
+        agreement=round(statistics.fmean(judged), 4) if judged else None,
         mean_words=round(statistics.fmean(len(text.split()) for text in texts), 1),
         mean_steps=round(statistics.fmean(reasoning_steps(text) for text in texts), 1),
     )
@@ -130,7 +131,7 @@ def write_config(name: str, split: str, rows: list[Row], folder: Path) -> Config
 
 def reasoning_steps(text: str) -> int:
     """Count the reasoning steps of a rationale: its sentences, clauses behind a semicolon, and lines."""
-    return sum(bool(re.search(r"\w", step)) for step in _STEP_END.split(text))
+    return sum(_HAS_WORD(step) is not None for step in _STEP_END.split(text))
 
 
 def write_index(release: Release, folder: Path) -> None:
@@ -140,7 +141,8 @@ def write_index(release: Release, folder: Path) -> None:
 
 def read_release(folder: Path) -> Release | None:
     """Return what a release folder says of itself, or None where `folder` is none."""
-    restore(folder)
+    if not (folder / INDEX).is_file():
+        restore(folder)
     if not (folder / INDEX).is_file():
         return None
     index = json.loads((folder / INDEX).read_text())

@@ -12,7 +12,9 @@ import hashlib
 import json
 import re
 import unicodedata
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
 
@@ -49,14 +51,39 @@ FEATURES = Features(
 Row = dict[str, Any]
 
 
+class Read(NamedTuple):
+    """The rows of a config, how many its source has, and how many of them can be no row at all, by reason."""
+
+    rows: list[Row]
+    rows_in: int
+    dropped: dict[str, int]
+
+
+# Every flag that says what a row is; those that say what was changed in it are `repairs.REPAIRS`.
+FINDINGS = {
+    "no_gold": "the release has no gold for the question; the teacher's own answer stands in its place",
+    "no_conclusion": "the teacher's text states no answer of its own; the gold closes it",
+    "no_rationale": "the teacher's text is only its closing sentence",
+    "in_test": "the question is in the benchmark's test split (only the `paper` edition keeps such rows)",
+    "stem_in_test": "the question without its options is in a test split; with them it is another question",
+}
+
+
 def question_id(benchmark: str, question: str, choices: list[str]) -> str:
     """Return the id that a question has at every level, format and teacher, in training and in test."""
-    normalised = json.dumps([_normalise(text) for text in [question, *choices]], ensure_ascii=False)
+    return _question_id(benchmark, question, tuple(choices))
+
+
+@lru_cache(100_000)  # a question comes again at every level
+def _question_id(benchmark: str, question: str, choices: tuple[str, ...]) -> str:
+    normalised = json.dumps([stem(text) for text in (question, *choices)], ensure_ascii=False)
     return f"{benchmark}-{hashlib.sha256(normalised.encode()).hexdigest()[:16]}"
 
 
-def _normalise(text: str) -> str:
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold()
+@lru_cache(100_000)
+def stem(question: str) -> str:
+    """Return a question as it is compared: NFKC, one space between words, no case."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", question)).strip().casefold()
 
 
 def completion_text(rationale: str | None, answer: str) -> str:
@@ -74,21 +101,24 @@ def cot_row(
     rationale: str | None,
     teacher_answer: str | None,
     source: str,
-    flags: tuple[str, ...] = (),
+    flags: Sequence[str] = (),
+    own_text: str | None = None,
 ) -> Row | None:
     """Return one training row, or None where there is neither a gold `answer` nor a `teacher_answer` to close with.
 
-    Without a gold the teacher's own answer stands in its place, under the flag `no_gold`; a teacher that concludes
-    nothing gets the flag `no_conclusion`, and in both cases `is_correct` is null. A CoT that is only its closing
-    sentence gets the flag `no_rationale`.
+    Without a gold or a conclusion `is_correct` is null; `FINDINGS` says what is flagged. `own_text` is the teacher's
+    repaired text, where it is to be the completion as it stands (the `paper` edition).
     """
     findings = {"no_gold": answer is None, "no_conclusion": teacher_answer is None, "no_rationale": rationale == ""}
     closing = answer if answer is not None else teacher_answer
     if closing is None:
         return None
+    completion = completion_text(rationale, closing) if own_text is None else own_text
     is_correct = None
     if answer is not None and teacher_answer is not None:
-        is_correct = equivalent(teacher_answer, answer, BENCHMARKS[config.benchmark].answer_kind)
+        is_correct = teacher_answer == answer or equivalent(
+            teacher_answer, answer, BENCHMARKS[config.benchmark].answer_kind
+        )
     return {
         "id": question_id(config.benchmark, question, choices),
         "benchmark": config.benchmark,
@@ -102,7 +132,7 @@ def cot_row(
         "teacher_answer": teacher_answer,
         "is_correct": is_correct,
         "prompt": [{"role": "user", "content": layout(question, choices)}],
-        "completion": [{"role": "assistant", "content": completion_text(rationale, closing)}],
+        "completion": [{"role": "assistant", "content": completion}],
         "gold_in_prompt": None,
         "prompt_hash": None,
         "sample": None,

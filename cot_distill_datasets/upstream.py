@@ -9,18 +9,30 @@ What to read comes from the release's own manifest, `data/dataset_info.json`, wh
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
-from .answers import equivalent, extract, normalise, without_closing
 from .benchmarks import BENCHMARKS
-from .schema import Row, cot_row, question_id
+from .questions import parse_question
+from .repairs import repair_gold, repair_text
+from .responses import read_response
+from .schema import Read, Row, cot_row, question_id
 from .taxonomy import ConfigName, CotDistillError
 
 
 MANIFEST = "dataset_info.json"
+MAX_TEXT = 100_000  # characters of one field; the longest of the release has some 12,000
+
+_OTHER_RESPONSE = "_output"  # `chatgpt_output` in a file whose column is `gemini_output`
+_REPOSITORY = re.compile(r"(?:https|ssh|file)://")  # no `ext::`, which runs a command
 
 # Words of the manifest's names → ours. The first that occurs counts.
 _BENCHMARK_WORDS = {
@@ -65,6 +77,28 @@ def config_of(manifest_name: str) -> ConfigName:
 
 def _first(words: dict[str, Any], name: str) -> Any:
     return next((meaning for word, meaning in words.items() if word in name), None)
+
+
+@contextmanager
+def checkout(source: str) -> Iterator[Path]:
+    """Yield the folder of the release: `source` itself, or a clone for as long as the block lasts, where it is a URL.
+
+    Raises:
+        CotDistillError: git cannot clone it.
+    """
+    if not _REPOSITORY.match(source):
+        yield Path(source)
+        return
+    with TemporaryDirectory(prefix="cot-distill-upstream-") as folder:
+        clone = ["git", "-c", "credential.helper=", "clone", "--quiet", "--depth", "1", "--", source, folder]
+        try:
+            subprocess.run(
+                clone, check=True, capture_output=True, text=True, env=os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
+            raise CotDistillError(f"git cannot clone {source}: {' '.join(said)}") from error
+        yield Path(folder)
 
 
 def data_folder(upstream: Path) -> Path:
@@ -112,72 +146,112 @@ def file_of(entry: Entry, data: Path) -> Path:
     return path
 
 
-def read_golds(entry: Entry, data: Path) -> dict[str, str]:
-    """Return the gold answers of a benchmark by question id, from its answer-only file."""
-    kind = BENCHMARKS[entry.config.benchmark].answer_kind
-    golds = {}
-    for index, (question, response) in enumerate(_pairs(entry, data)):
-        if (answer := normalise(response, kind)) is None:
-            raise CotDistillError(f"{entry.file_name}: row {index} has no {kind} as its gold: {response[:40]!r}.")
-        golds[question_id(entry.config.benchmark, question, [])] = answer
-    return golds
+class Gold(NamedTuple):
+    """The canonical gold answer of a question, and the repairs that it needed."""
+
+    answer: str
+    repairs: list[str]
 
 
-def read_rows(entry: Entry, data: Path, golds: dict[str, str]) -> list[Row]:
-    """Return the entry's rows, each joined to its gold by id.
+def read_golds(entry: Entry, data: Path) -> dict[str, Gold]:
+    """Return the gold answers of a benchmark by question id, from its answer-only file; a row without one gives none.
 
     Raises:
         CotDistillError: the file cannot be read, or a row has no question or no response; the text names it.
     """
-    rows = []
-    for index, (question, response) in enumerate(_pairs(entry, data)):
-        gold = golds.get(question_id(entry.config.benchmark, question, []))
-        rationale, teacher_answer, flags = _read_response(entry.config, response, gold)
-        row = cot_row(
-            entry.config, question, [], gold,
-            rationale=rationale, teacher_answer=teacher_answer, flags=flags, source=f"data/{entry.file_name}#{index}",
-        )  # fmt: skip
-        if row is not None:
-            rows.append(row)
-    return rows
+    kind = BENCHMARKS[entry.config.benchmark].answer_kind
+    golds = {}
+    for index, row in enumerate(_read_json(entry, data)):
+        question, choices, _ = _question(entry, index, row)
+        answer, repairs = repair_gold(_text(entry, index, row, entry.response_column), kind, row.get("solution"))
+        if answer is not None:
+            golds[question_id(entry.config.benchmark, question, choices)] = Gold(answer, repairs)
+    return golds
 
 
-def _pairs(entry: Entry, data: Path) -> list[tuple[str, str]]:
-    """Return (question, response) of every row."""
+def read_rows(entry: Entry, data: Path, golds: dict[str, Gold], *, own_text: bool = False) -> Read:
+    """Return the entry's rows, each joined to its gold by id; `own_text` makes the teacher's text the completion.
+
+    Raises:
+        CotDistillError: the file cannot be read, or a row has no question or no response; the text names it.
+    """
+    loaded = _read_json(entry, data)
+    rows, dropped = [], {"other_teacher": 0, "no_answer": 0}
+    for index, row in enumerate(loaded):
+        if entry.response_column not in row and any(key.endswith(_OTHER_RESPONSE) for key in row):
+            dropped["other_teacher"] += 1  # keyed under another teacher's output: not this one's
+            continue
+        made = _row(entry, index, row, golds, own_text)
+        if made is None:
+            dropped["no_answer"] += 1
+        else:
+            rows.append(made)
+    return Read(rows, len(loaded), {reason: count for reason, count in dropped.items() if count})
+
+
+def _row(entry: Entry, index: int, row: dict[str, Any], golds: dict[str, Gold], own_text: bool) -> Row | None:
+    config, kind = entry.config, BENCHMARKS[entry.config.benchmark].answer_kind
+    question, choices, repairs = _question(entry, index, row)
+    gold = golds.get(question_id(config.benchmark, question, choices))
+    answer = gold.answer if gold else None
+    text, text_repairs = repair_text(_text(entry, index, row, entry.response_column))
+    if config.teacher == "answer":
+        rationale, concluded, found, text = None, answer, gold.repairs if gold else [], answer or text
+    else:
+        rationale, concluded, found = read_response(text, answer, kind)
+    return cot_row(
+        config, question, choices, answer,
+        rationale=rationale, teacher_answer=concluded,
+        source=f"data/{entry.file_name}#{index}",
+        flags=list(dict.fromkeys([*repairs, *text_repairs, *found])),
+        own_text=text if own_text else None,
+    )  # fmt: skip
+
+
+def _read_json(entry: Entry, data: Path) -> list[dict[str, Any]]:
+    """Return the rows of the entry's file, each an object whose keys differ."""
     try:
-        loaded = json.loads(file_of(entry, data).read_bytes())
+        loaded = json.loads(file_of(entry, data).read_bytes(), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
         raise CotDistillError(f"{entry.file_name}: cannot be read: {error}.") from error
     if not isinstance(loaded, list):
         raise CotDistillError(f"{entry.file_name}: holds no list of rows.")
-    return [_pair(entry, index, row) for index, row in enumerate(loaded)]
+    for index, row in enumerate(loaded):
+        if not isinstance(row, dict):
+            what = "has a key twice" if isinstance(row, _Repeated) else "is no object"
+            raise CotDistillError(f"{entry.file_name}: row {index} {what}.")
+    return loaded
 
 
-def _pair(entry: Entry, index: int, row: Any) -> tuple[str, str]:
-    if not isinstance(row, dict):
-        raise CotDistillError(f"{entry.file_name}: row {index} is no object.")
-    for column in (entry.question_column, entry.response_column):
-        if not isinstance(row.get(column), str):
-            raise CotDistillError(f"{entry.file_name}: row {index} has no text under {column!r}.")
-    return row[entry.question_column].strip(), row[entry.response_column].strip()
+class _Repeated(list[tuple[str, Any]]):
+    """A JSON object that has a key twice: `json` would silently keep the last."""
 
 
-def _read_response(
-    config: ConfigName, response: str, gold: str | None
-) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Return (rationale, the teacher's own answer, flags).
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else _Repeated(pairs)
 
-    Teachers were shown the gold, and some closed with it behind a conclusion of their own: "The answer is 412. The
-    answer is 322". Then the first is the teacher's answer.
-    """
-    kind = BENCHMARKS[config.benchmark].answer_kind
-    if config.teacher == "answer":
-        return None, normalise(response, kind), ()
-    rationale, flags = without_closing(response), tuple[str, ...]()
-    concluded = extract(response, kind, strict=True)
-    own = extract(rationale, kind, strict=True)
-    if concluded and gold and equivalent(concluded, gold, kind) and own and not equivalent(own, gold, kind):
-        concluded, flags = own, ("gold_appended",)
-    while rationale != (shorter := without_closing(rationale)):  # doubled closing sentences
-        rationale = shorter
-    return rationale, concluded, flags
+
+def _question(entry: Entry, index: int, row: dict[str, Any]) -> tuple[str, list[str], list[str]]:
+    """Return (question, choices, repairs)."""
+    question, choices, repairs = _parse(_text(entry, index, row, entry.question_column))
+    if BENCHMARKS[entry.config.benchmark].answer_kind == "choice" and len(choices) < 2:
+        raise CotDistillError(f"{entry.file_name}: row {index} has no options in its question.")
+    return question, choices, repairs
+
+
+@lru_cache(100_000)  # a question comes again at every level
+def _parse(text: str) -> tuple[str, list[str], list[str]]:
+    repaired, repairs = repair_text(text)
+    return *parse_question(repaired), repairs
+
+
+def _text(entry: Entry, index: int, row: dict[str, Any], column: str) -> str:
+    text = row.get(column)
+    if not isinstance(text, str):
+        raise CotDistillError(f"{entry.file_name}: row {index} has no text under {column!r}.")
+    if len(text) > MAX_TEXT:
+        raise CotDistillError(
+            f"{entry.file_name}: row {index} has {len(text):,} characters under {column!r}, over {MAX_TEXT:,}."
+        )
+    return text

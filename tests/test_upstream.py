@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.schema import Row
 from cot_distill_datasets.upstream import config_of, data_folder, read_golds, read_manifest, read_rows
 
 
@@ -45,10 +46,10 @@ def test_a_name_of_no_benchmark_is_refused() -> None:
         config_of("dolly_gemini_level1")
 
 
-def _rows(upstream: Path, config: str, gold: str) -> list[dict[str, object]]:
+def _rows(upstream: Path, config: str, gold: str) -> list[Row]:
     data = data_folder(upstream)
     entries = {str(entry.config): entry for entry in read_manifest(data)}
-    return read_rows(entries[config], data, read_golds(entries[gold], data))
+    return read_rows(entries[config], data, read_golds(entries[gold], data)).rows
 
 
 def test_real_rows_are_joined_to_their_gold_and_closed_once(upstream: Path) -> None:
@@ -63,7 +64,7 @@ def test_real_rows_are_joined_to_their_gold_and_closed_once(upstream: Path) -> N
 
 def test_a_gold_behind_another_conclusion_is_not_the_teachers_answer(upstream: Path) -> None:
     rows = _rows(upstream, "llama70b-l1-svamp", "answer-svamp")
-    appended = [row for row in rows if row["flags"] == ["gold_appended"]]
+    appended = [row for row in rows if "gold_appended" in row["flags"]]
     assert len(appended) == 10
     assert all(row["is_correct"] is False and row["teacher_answer"] != row["answer"] for row in appended)
 
@@ -85,6 +86,6 @@ def test_the_promised_gsm8k_file_of_gpt4o_imports_in_its_layout(tmp_path: Path) 
     (tmp_path / "dataset_info.json").write_text(json.dumps(manifest))
     (tmp_path / "gsm8k_ChatGPT_level5_ranked.json").write_text(json.dumps(stand_in))
     (entry,) = read_manifest(tmp_path)
-    (row,) = read_rows(entry, tmp_path, {})
+    (row,) = read_rows(entry, tmp_path, {}).rows
     assert str(entry.config) == "gpt4o-l5-gsm8k"
     assert (row["rationale"], row["answer"], row["flags"]) == ("1. Add 2 and 3: 2 + 3 = 5.", "5", ["no_gold"])

@@ -1,0 +1,128 @@
+"""LaTeX answers: where they stand in a text, their tidy form, and whether two are the same.
+
+>>> last_boxed(r"so $m = 3$ and $\\boxed{\\frac{1}{2}}$."), tidy(r"$\\dfrac12$.")
+('\\\\frac{1}{2}', '\\\\frac{1}{2}')
+
+Equal tidy forms are the same, two different plain numbers are not; the rest math-verify decides, in a process of its
+own with a time limit, because a model may write LaTeX that takes for ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import re
+import select
+import subprocess
+import sys
+import unicodedata
+from functools import cache, lru_cache
+
+from .numerals import normalise_number, number_value
+
+
+TIME_LIMIT = 1.0  # seconds for one pair
+MAX_LENGTH = 300  # characters; a longer answer is compared as text only
+
+_OPENERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
+_END = re.compile(r"[.!?](?=\s|$)|\n|</|\\n")
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_DROPPED = re.compile(
+    r"\\left\b|\\right\b|\\[!,;:]|\\ |~|\\displaystyle|\^\s*\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]"
+)
+_UNIT = re.compile(
+    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*\}|\s*(?:[A-Za-z]{2,}[\s.]*)+)(?:\^\{?\d\}?)?$"
+)
+_WRAPPED = re.compile(r"\\(?:text|mbox|mathrm|textbf|textnormal)\s*\{([^{}]*)\}")
+_SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
+_SLASH = re.compile(r"(-?)(\d+)\s*/\s*(\d+)")
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Return what the last `\boxed{…}` of `text` holds, its braces balanced, or None where there is none."""
+    boxes = list(_BOXED.finditer(text))
+    return _balanced(text[boxes[-1].end() :]) if boxes else None
+
+
+def leading_expression(text: str) -> str | None:
+    """Return the expression that `text` (what follows "The answer is") begins with, tidy, or None where it is empty.
+
+    It ends with its closing `$`, the line or the sentence; of a chain of equations the last side counts.
+    """
+    opener = next((opener for opener in _OPENERS if text.startswith(opener)), None)
+    if (boxed := _BOXED.match(text)) is not None:
+        expression = _balanced(text[boxed.end() :]) or ""
+    elif opener is not None:
+        expression = text[len(opener) :].partition(_OPENERS[opener])[0]
+    else:
+        expression = _END.split(text, maxsplit=1)[0]
+    if (inner := last_boxed(expression)) is not None:
+        expression = inner
+    return tidy(expression.rpartition("=")[2]) or None
+
+
+@lru_cache(100_000)
+def tidy(answer: str) -> str:
+    r"""Return an answer without its dress: `$`, spacing, degree and percent signs, units, `\left`, `\dfrac`."""
+    if (number := normalise_number(answer)) is not None:
+        return number
+    plain = unicodedata.normalize("NFKC", answer).strip().strip("<>›*").rstrip(".,;: ")
+    plain = _DROPPED.sub("", plain).replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac").replace("⁄", "/")
+    plain = _WRAPPED.sub(r"\1", _UNIT.sub("", plain.strip()))
+    plain = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", re.sub(r"√(\d+)", r"\\sqrt{\1}", plain)).strip()
+    if (number := normalise_number(plain)) is not None and "/" not in number:
+        return number
+    if (slash := _SLASH.fullmatch(plain)) is not None:
+        return rf"{slash[1]}\frac{{{slash[2]}}}{{{slash[3]}}}"
+    return re.sub(r"\s+", " ", plain)
+
+
+@lru_cache(100_000)
+def equivalent(a: str, b: str) -> bool:
+    """Whether two LaTeX answers are the same; a pair that takes longer than `TIME_LIMIT` is not."""
+    first, second = (re.sub(r"\s", "", tidy(side)) for side in (a, b))
+    if first == second:
+        return first != ""
+    if max(len(first), len(second)) > MAX_LENGTH or (
+        number_value(first) is not None and number_value(second) is not None
+    ):
+        return number_value(first) is not None and number_value(first) == number_value(second)
+    return _judge(tidy(a), tidy(b))
+
+
+def _balanced(text: str) -> str | None:
+    depth = 1
+    for position, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return text[:position]
+    return None
+
+
+def _judge(a: str, b: str) -> bool:
+    """Ask the worker; where it does not answer in time it is replaced."""
+    worker = _worker()
+    assert worker.stdin and worker.stdout
+    worker.stdin.write(json.dumps([a, b]) + "\n")
+    worker.stdin.flush()
+    in_time, _, _ = select.select([worker.stdout], [], [], TIME_LIMIT)
+    verdict = worker.stdout.readline() if in_time else ""
+    if not verdict:  # too slow, or dead of what it read
+        _stop(worker)
+        _worker.cache_clear()
+    return verdict == "same\n"
+
+
+@cache
+def _worker() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "cot_distill_datasets.latex_worker"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(_stop, worker)
+    assert worker.stdout
+    worker.stdout.readline()  # ready: its imports are no part of a pair's time
+    return worker
+
+
+def _stop(worker: subprocess.Popen[str]) -> None:
+    worker.kill()
+    worker.communicate()
