@@ -36,6 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--strict", action="store_true", help="refuse where a file is absent or cannot be read")
     build.set_defaults(run=_build)
 
+    export = verbs.add_parser("export", help="write training configs in the format of another trainer")
+    export.add_argument("folder", nargs="?", type=Path, default=Path("eit/cot-distill"), help="default: %(default)s")
+    export.add_argument("--to", choices=["llamafactory"], required=True, help="the trainer that is to read them")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="its `dataset_dir`")
+    export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
+    export.set_defaults(run=_export)
+
     demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
     demo.set_defaults(run=_demo)
@@ -62,6 +69,16 @@ def _build(options: argparse.Namespace) -> int:
     if options.out.resolve() == Path(RELEASE_NAME).resolve():
         print(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder, not the Hub.', file=sys.stderr)
     return 1 if release.left_out else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from .export import export_llamafactory
+
+    exported = export_llamafactory(options.folder, options.out, options.config)
+    for stats in exported:
+        print(f"{stats.name}\t{stats.rows}")
+    print(f"{len(exported)} configs are in {options.out}: give it to LLaMA-Factory as `dataset_dir`.", file=sys.stderr)
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
