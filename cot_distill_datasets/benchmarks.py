@@ -13,7 +13,7 @@ from .answers import LETTERS, Kind
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is known of one benchmark.
+    """What is known of one benchmark; `licence` is one of the Hub's identifiers, `unknown` where none is stated.
 
     `test_file` lies below `--benchmarks`, `upstream_test` in the paper's release; `hub` are the arguments of
     `load_dataset` for the canonical dataset, several where the test split is the sum of several.
@@ -62,14 +62,16 @@ BENCHMARKS = {
         "paper's four subjects (prealgebra, algebra, counting & probability, number theory). " + _MATH_HISTORY,
     ),
     "csqa": Benchmark(
-        "choice", "mit by its Hub card", "https://www.tau-nlp.sites.tau.ac.il/commonsenseqa",
+        "choice", "mit", "https://www.tau-nlp.sites.tau.ac.il/commonsenseqa",
         upstream_test="Evaluation/reasoning_eval/csqa_test.json",
         hub=(("tau/commonsense_qa", "default", "validation"),),
-        note="Tested on the official development split: the test split has no public labels.",
+        note="Tested on the official development split: the test split has no public labels. The licence is that of "
+        "its Hub card. Human rationales are ECQA's (cdla-sharing-1.0).",
     ),
     "obqa": Benchmark(
-        "choice", "not stated for the data; its repository is apache-2.0", "https://github.com/allenai/OpenBookQA",
+        "choice", "unknown", "https://github.com/allenai/OpenBookQA",
         upstream_test="Evaluation/reasoning_eval/openbookQA_test.json", hub=(("allenai/openbookqa", "main", "test"),),
+        note="No licence is stated for the data; its repository is Apache-2.0.",
     ),
     "strategyqa": Benchmark(
         "boolean", "mit", "https://github.com/eladsegal/strategyqa",

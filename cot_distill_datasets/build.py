@@ -20,12 +20,12 @@ from . import arith, upstream
 from .answers import PARSER
 from .benchmarks import BENCHMARKS, TEST_SPLITS, EvalItem, benchmark_of
 from .cards import write_dataset_card
-from .editions import TestQuestions, clean_ids, select, test_questions
+from .editions import EvalQuestions, clean_ids, eval_questions, select
+from .eval_splits import read_test_splits
 from .folders import replaced_folder
 from .release import RELEASE_NAME, ConfigStats, Release, check_out, read_release, write_config, write_index
 from .schema import Read, cot_row, eval_row
 from .taxonomy import FORMATS, GRANULARITIES, ConfigName, CotDistillError, eval_config, nearest
-from .test_splits import read_test_splits
 
 
 FORMAT_GRANULARITIES = (3, 5)  # the paper compares formats at the levels that suit its students
@@ -76,7 +76,7 @@ def build(
             sources.unchecked = {config.benchmark for config in sources.readers} - set(splits)
         staged = stack.enter_context(replaced_folder(out))
         configs = [_write_split(name, items, staged) for name, items in splits.items()]
-        configs += _write_training(sources, edition, test_questions(splits), staged)
+        configs += _write_training(sources, edition, eval_questions(splits), staged)
         if strict and (sources.left_out or sources.absent):
             missing = [*sources.left_out.values(), *(f"{name}: is absent." for name in sources.absent)]
             raise CotDistillError(f"Refused for {len(missing)} reasons (--strict): {' '.join(missing)}")
@@ -91,23 +91,23 @@ def build(
 
 def _write_split(name: str, items: list[EvalItem], folder: Path) -> ConfigStats:
     rows = [eval_row(benchmark_of(name), item) for item in items]
-    return write_config(eval_config(name), "test", Read(rows, len(rows), {}), rows, {}, folder)
+    return write_config(eval_config(name), "test", rows, folder)
 
 
-def _write_training(sources: _Sources, edition: str, tests: TestQuestions, folder: Path) -> list[ConfigStats]:
+def _write_training(sources: _Sources, edition: str, tests: EvalQuestions, folder: Path) -> list[ConfigStats]:
     """Write every training config; what cannot be read is added to `sources.left_out`."""
     written, shared = [], _shared(sources.readers, tests) if edition == "aligned" else {}
     for config in track(sorted(sources.readers), description="Writing configs"):
         try:
             read = sources.readers[config]()
             rows, dropped = select(read.rows, edition, tests, shared.get((config.teacher, config.benchmark)))
-            written.append(write_config(str(config), "train", read, rows, dropped, folder))
+            written.append(write_config(str(config), "train", rows, folder, read, dropped))
         except CotDistillError as error:
             sources.left_out[str(config)] = str(error)
     return written
 
 
-def _shared(readers: Readers, tests: TestQuestions) -> dict[tuple[str, str], frozenset[str]]:
+def _shared(readers: Readers, tests: EvalQuestions) -> dict[tuple[str, str], frozenset[str]]:
     """Return, by teacher and benchmark, the ids that all its levels and formats have; one config is read at a time."""
     shared: dict[tuple[str, str], frozenset[str]] = {}
     for config in track(sorted(readers), description="Aligning"):

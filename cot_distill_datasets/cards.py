@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
-from jinja2 import Environment, meta
+from jinja2 import Environment, StrictUndefined, meta
 
-from .benchmarks import BENCHMARKS
+from .benchmarks import TEST_SPLITS
 from .provenance import Provenance
-from .release import RELEASE_NAME, Release
+from .release import DROPPED, RELEASE_NAME, Release
+from .repairs import REPAIRS
 from .resources import resource
-from .taxonomy import TEACHERS, ConfigName
+from .schema import FINDINGS
+from .taxonomy import EVAL_PREFIX, TEACHERS, ConfigName
+from .terms import TEACHER_TERMS
 
 
 EXAMPLE_QUESTION = "Mia has 12 pens. Mia buys 5 more, then gives away 3. How many pens does Mia have?"
@@ -21,12 +25,15 @@ EXAMPLE_QUESTION = "Mia has 12 pens. Mia buys 5 more, then gives away 3. How man
 def write_dataset_card(release: Release, folder: Path) -> None:
     """Write the README of a release folder: front matter that `load_dataset` reads, then what a person reads."""
     names = [ConfigName.parse(stats.name) for stats in release.training]
-    benchmarks = {name: BENCHMARKS[name] for name in BENCHMARKS if name in {config.benchmark for config in names}}
+    splits = {stats.name.removeprefix(f"{EVAL_PREFIX}-") for stats in release.configs}
+    benchmarks = {name: TEST_SPLITS[name] for name in TEST_SPLITS if name in splits | {c.benchmark for c in names}}
+    teachers = {config.teacher for config in names}
     data = DatasetCardData(
         language="en",
-        license="apache-2.0",
+        license=sorted({benchmark.licence for benchmark in benchmarks.values()}),
+        annotations_creators=["machine-generated", *(["expert-generated"] if "human" in teachers else [])],
         task_categories=["text-generation", "question-answering"],
-        tags=["chain-of-thought", "distillation", "reasoning", "math"],
+        tags=["chain-of-thought", "distillation", "reasoning", "math", "commonsense", "arxiv:2502.18001"],
         pretty_name="CoT-Distill",
         size_categories=_size_category(sum(stats.rows for stats in release.configs)),
         configs=release.front_matter(),
@@ -39,7 +46,14 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         release_name=RELEASE_NAME,
         default=release.default,
         benchmarks=benchmarks,
-        teachers=sorted({TEACHERS[c.teacher] for c in names if c.benchmark != "arith" and c.teacher != "answer"}),
+        repairs=REPAIRS,
+        findings=FINDINGS,
+        reasons=DROPPED,
+        flagged=sum((Counter(stats.flags) for stats in release.training), Counter()),
+        dropped=sum((Counter(stats.dropped) for stats in release.training), Counter()),
+        teachers=TEACHERS,
+        terms={name: terms for name, terms in TEACHER_TERMS.items() if name in teachers},
+        from_paper=any(config.benchmark != "arith" for config in names),
     ).save(folder / "README.md")
 
 
@@ -58,6 +72,13 @@ def write_model_card(provenance: Provenance, folder: Path) -> None:
         ModelCard, data, "model_card.md.jinja",
         provenance=provenance, folder=folder, benchmark=benchmark, question=EXAMPLE_QUESTION,
     ).save(folder / "README.md")  # fmt: skip
+
+
+def render_page(template: str, **variables: Any) -> str:
+    """Return a page that is no card of the Hub's, from a template in `cards/`."""
+    return (
+        Environment(undefined=StrictUndefined).from_string(resource(f"cards/{template}").read_text()).render(variables)
+    )
 
 
 def _render(card: type[Any], data: Any, template: str, **variables: Any) -> Any:

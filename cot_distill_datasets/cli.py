@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
     export.set_defaults(run=_export)
 
+    audit = verbs.add_parser("audit", help="read a release back; exit code 1 where its edition breaks a promise")
+    audit.add_argument("folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR")
+    audit.set_defaults(run=_audit)
+
     demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
     demo.set_defaults(run=_demo)
@@ -79,6 +83,16 @@ def _export(options: argparse.Namespace) -> int:
         print(f"{stats.name}\t{stats.rows}")
     print(f"{len(exported)} configs are in {options.out}: give it to LLaMA-Factory as `dataset_dir`.", file=sys.stderr)
     return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from .audit import PAGE, audit
+
+    done = audit(options.folder)
+    for said in done.broken:
+        print(f"broken: {said}", file=sys.stderr)
+    print(options.folder / PAGE)
+    return 1 if done.broken else 0
 
 
 def _demo(options: argparse.Namespace) -> int:

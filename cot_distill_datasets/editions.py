@@ -18,24 +18,24 @@ from .schema import Row, question_id, stem
 EDITIONS = ("clean", "paper", "aligned")
 
 
-class TestQuestions(NamedTuple):
+class EvalQuestions(NamedTuple):
     """The questions of all test splits: their ids, and their stems (DESIGN.md, "Leaked")."""
 
     ids: frozenset[str]
     stems: frozenset[str]
 
 
-def test_questions(splits: dict[str, list[EvalItem]]) -> TestQuestions:
+def eval_questions(splits: dict[str, list[EvalItem]]) -> EvalQuestions:
     """Return the questions of `splits`."""
     items = [(benchmark_of(name), item) for name, split in splits.items() for item in split]
-    return TestQuestions(
+    return EvalQuestions(
         frozenset(question_id(benchmark, item.question, item.choices) for benchmark, item in items),
         frozenset(stem(item.question) for _, item in items),
     )
 
 
 def select(
-    rows: list[Row], edition: str, tests: TestQuestions, shared: frozenset[str] | None = None
+    rows: list[Row], edition: str, tests: EvalQuestions, shared: frozenset[str] | None = None
 ) -> tuple[list[Row], dict[str, int]]:
     """Return the rows of `edition`, flagged where they touch a test split, and how many were dropped, by reason.
 
@@ -58,6 +58,6 @@ def select(
     return kept, {reason: count for reason, count in dropped.items() if count}
 
 
-def clean_ids(rows: list[Row], tests: TestQuestions) -> frozenset[str]:
+def clean_ids(rows: list[Row], tests: EvalQuestions) -> frozenset[str]:
     """Return the ids of a config's clean rows."""
     return frozenset(row["id"] for row in select(rows, "clean", tests)[0])

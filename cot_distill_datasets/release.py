@@ -96,9 +96,14 @@ class Release:
 
 
 def write_config(
-    name: str, split: str, read: Read, rows: list[Row], dropped: dict[str, int], folder: Path
+    name: str,
+    split: str,
+    rows: list[Row],
+    folder: Path,
+    read: Read | None = None,
+    dropped: dict[str, int] | None = None,
 ) -> ConfigStats:
-    """Write `rows`, those of `read` that stand in the edition, as one config's Parquet below `folder`.
+    """Write `rows` as one config's Parquet below `folder`; `read` is what they were chosen from, where that is more.
 
     Its name carries a hash of the content: `load_dataset` caches by file name, and a rebuilt folder must never serve
     the rows of the former one.
@@ -108,6 +113,7 @@ def write_config(
     """
     if not rows:
         raise CotDistillError(f"{name}: no row is left.")
+    read = read or Read(rows, len(rows), {})
     written = folder / "data" / name / f"{split}.parquet"
     written.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), written)
@@ -121,7 +127,7 @@ def write_config(
         file=str(path.relative_to(folder)),
         rows_in=read.rows_in,
         rows=len(rows),
-        dropped=read.dropped | dropped,
+        dropped=read.dropped | (dropped or {}),
         flags=dict(sorted(Counter(flag for row in read.rows for flag in row["flags"]).items())),
         agreement=round(statistics.fmean(judged), 4) if judged else None,
         mean_words=round(statistics.fmean(len(text.split()) for text in texts), 1),
@@ -140,13 +146,20 @@ def write_index(release: Release, folder: Path) -> None:
 
 
 def read_release(folder: Path) -> Release | None:
-    """Return what a release folder says of itself, or None where `folder` is none."""
+    """Return what a release folder says of itself, or None where `folder` is none.
+
+    Raises:
+        CotDistillError: its index cannot be read, or is of another version.
+    """
     if not (folder / INDEX).is_file():
         restore(folder)
     if not (folder / INDEX).is_file():
         return None
-    index = json.loads((folder / INDEX).read_text())
-    return Release(**index | {"configs": [ConfigStats(**stats) for stats in index["configs"]]})
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        return Release(**index | {"configs": [ConfigStats(**stats) for stats in index["configs"]]})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CotDistillError(f"{folder / INDEX} cannot be read as that of a release: build it again.") from error
 
 
 def check_out(folder: Path) -> None:

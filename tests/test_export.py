@@ -39,7 +39,7 @@ def odd_release(tmp_path: Path) -> Path:
         configs.append(write_config(name, "train", [row for row in rows if row], folder))
     item = EvalItem("3 + 3?", [], "6", "odd/test#0")
     configs.append(write_config("eval-svamp", "test", [eval_row("svamp", item)], folder))
-    write_index(Release("0.1.0", "clean", configs, [], {}, []), folder)
+    write_index(Release("0.1.0", "clean", "a parser", configs, [], {}, []), folder)
     return folder
 
 

@@ -1,0 +1,203 @@
+"""`cot-distill audit DIR`: read a release back, count what is in it, and say which promise of its edition is broken.
+
+It writes `audit.json` and `audit.md` into the release. What `build` counted while it read is repeated from
+`release.json`; everything else is computed from the Parquet files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import track
+
+from .cards import render_page
+from .folders import write_whole
+from .overlap import NEAR, NGRAM, SHINGLE, near_duplicates, ngrams, words
+from .release import INDEX, ConfigStats, Release, read_release
+from .rules import broken_rules
+from .schema import FEATURES, Row, stem
+from .taxonomy import ConfigName, CotDistillError
+
+
+AUDIT, PAGE = "audit.json", "audit.md"
+
+
+@dataclass(frozen=True)
+class ConfigAudit:
+    """What was found in the rows of one config."""
+
+    stats: ConfigStats
+    in_test: int = 0  # the question is in a test split
+    stem_in_test: int = 0  # only without its options
+    ngram_in_test: int = 0  # shares 13 words in a row with a question of a test split
+    exact_duplicates: int = 0  # rows whose question the config has already
+    near_duplicates: int = 0  # rows whose question resembles another one of the config
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The levels of one teacher and benchmark, beside each other."""
+
+    teacher: str
+    benchmark: str
+    words: dict[str, float]  # level → mean words of a rationale
+    steps: dict[str, float]
+    not_longer: list[str]  # levels that are not longer than the one before, in words
+    shared: int  # questions that every level has
+    questions: int  # questions that any level has
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The verdict, and all it stands on."""
+
+    release: str  # sha256 of release.json: which release this is the audit of
+    edition: str
+    parser: str
+    libraries: dict[str, str]
+    method: dict[str, float]
+    unchecked: list[str]
+    broken: list[str]
+    configs: list[ConfigAudit]
+    comparisons: list[Comparison]
+
+
+def audit(folder: Path) -> Audit:
+    """Audit the release in `folder` and write its `audit.json` and `audit.md`.
+
+    Raises:
+        CotDistillError: there is no release in `folder`.
+    """
+    release = read_release(folder)
+    if release is None:
+        raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
+    broken: list[str] = []
+    rows_of: dict[str, list[Row]] = {}
+    tests = [row for stats in release.configs if stats.split == "test" for row in _read(stats, folder, broken)]
+    test_ids = {row["id"] for row in tests}
+    for stats in track(release.configs, description="Auditing configs"):
+        rows = _read(stats, folder, broken)
+        broken += broken_rules(stats, rows, release.edition, test_ids)
+        rows_of[stats.name] = [{key: row[key] for key in ("id", "question", "choices")} for row in rows]
+    comparisons = _comparisons(release, rows_of)
+    if release.edition == "aligned":
+        broken += _unaligned(release, rows_of)
+    done = Audit(
+        release_hash(folder), release.edition, release.parser,
+        {name: version(name) for name in ("cot-distill", "math-verify", "datasketch")},
+        {"ngram_words": NGRAM, "shingle_words": SHINGLE, "near_jaccard": NEAR},
+        release.unchecked, list(dict.fromkeys(broken)), _overlaps(release, rows_of, tests), comparisons,
+    )  # fmt: skip
+    write_whole(folder / AUDIT, json.dumps(dataclasses.asdict(done), indent=1) + "\n")
+    write_whole(folder / PAGE, render_page("audit.md.jinja", audit=done, release=release))
+    return done
+
+
+def release_hash(folder: Path) -> str:
+    """Return the hash of a release's index, which names every data file by the hash of its content."""
+    return sha256((folder / INDEX).read_bytes()).hexdigest()
+
+
+def _read(stats: ConfigStats, folder: Path, broken: list[str]) -> list[Row]:
+    """Return the rows of a config's file, none where it is not the file that was written; `broken` then says why."""
+    path = folder / stats.file
+    try:
+        content = path.read_bytes()
+        table = pq.read_table(pa.BufferReader(content))
+    except (OSError, pa.ArrowInvalid) as error:
+        broken.append(f"{stats.name}: {stats.file} cannot be read: {error}.")
+        return []
+    if sha256(content).hexdigest()[:16] not in path.name or table.schema != FEATURES.arrow_schema:
+        broken.append(f"{stats.name}: {stats.file} is not the file that was built.")
+        return []
+    rows: list[Row] = table.to_pylist()
+    return rows
+
+
+def _overlaps(release: Release, rows_of: dict[str, list[Row]], tests: list[Row]) -> list[ConfigAudit]:
+    test_ids, test_stems = {row["id"] for row in tests}, {stem(row["question"]) for row in tests}
+    test_ngrams = set[str]().union(*(ngrams(words(row["question"], row["choices"]), NGRAM) for row in tests))
+    questions = {row["id"]: words(row["question"], row["choices"]) for rows in rows_of.values() for row in rows}
+    by_benchmark: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for id_, text in questions.items():
+        by_benchmark[id_.partition("-")[0]][id_] = text
+    near: dict[str, set[str]] = {}
+    for found in track(by_benchmark.values(), description="Near-duplicates"):
+        near |= near_duplicates(found)
+    overlapping = {id_ for id_, text in questions.items() if not test_ngrams.isdisjoint(ngrams(text, NGRAM))}
+    audits = []
+    for stats in release.training:
+        ids = [row["id"] for row in rows_of[stats.name]]
+        stems = sum(stem(row["question"]) in test_stems for row in rows_of[stats.name] if row["id"] not in test_ids)
+        present = set(ids)
+        audits.append(
+            ConfigAudit(
+                stats,
+                in_test=sum(id_ in test_ids for id_ in ids),
+                stem_in_test=stems,
+                ngram_in_test=sum(id_ in overlapping for id_ in ids),
+                exact_duplicates=len(ids) - len(present),
+                near_duplicates=sum(not near.get(id_, set()).isdisjoint(present) for id_ in ids),
+            )
+        )
+    return audits
+
+
+def _levels(release: Release) -> dict[tuple[str, str], dict[str, ConfigStats]]:
+    """Return, by teacher and benchmark, the configs of its levels, from tersest to finest; formats are left out."""
+    levels: dict[tuple[str, str], dict[str, ConfigStats]] = defaultdict(dict)
+    for stats in release.training:
+        config = ConfigName.parse(stats.name)
+        if config.granularity and config.format == "cot":
+            levels[config.teacher, config.benchmark][f"l{config.granularity}"] = stats
+    return {key: found for key, found in levels.items() if len(found) > 1}
+
+
+def _comparisons(release: Release, rows_of: dict[str, list[Row]]) -> list[Comparison]:
+    compared = []
+    for (teacher, benchmark), levels in _levels(release).items():
+        ids = [{row["id"] for row in rows_of[stats.name]} for stats in levels.values()]
+        lengths = {level: stats.mean_words for level, stats in levels.items()}
+        compared.append(
+            Comparison(
+                teacher,
+                benchmark,
+                lengths,
+                {level: stats.mean_steps for level, stats in levels.items()},
+                [finer for coarser, finer in pairwise(lengths) if lengths[finer] <= lengths[coarser]],
+                shared=len(set.intersection(*ids)),
+                questions=len(set.union(*ids)),
+            )
+        )
+    return compared
+
+
+def _unaligned(release: Release, rows_of: dict[str, list[Row]]) -> list[str]:
+    groups: dict[tuple[str, str], Counter[tuple[str, ...]]] = defaultdict(Counter)
+    for stats in release.training:
+        config = ConfigName.parse(stats.name)
+        groups[config.teacher, config.benchmark][tuple(row["id"] for row in rows_of[stats.name])] += 1
+    return [
+        f"{teacher} on {benchmark}: its configs do not have the same questions in the same order."
+        for (teacher, benchmark), orders in groups.items()
+        if len(orders) > 1
+    ]
+
+
+def passed(folder: Path) -> bool:
+    """Whether the release in `folder`, as it lies there, was audited and keeps its promises."""
+    try:
+        found: dict[str, Any] = json.loads((folder / AUDIT).read_text())
+    except (OSError, ValueError):
+        return False
+    return not found["broken"] and found["release"] == release_hash(folder)

@@ -1,0 +1,55 @@
+"""How questions resemble each other: shared 13-grams with a test split, and near-duplicates.
+
+>>> sorted(ngrams(words("How many pens, in all?", []), 4))
+['how many pens in', 'many pens in all']
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from datasketch import MinHash, MinHashLSH
+
+from .schema import stem
+
+
+NGRAM = 13  # words: the length of the usual contamination checks (GPT-3, arXiv 2005.14165, appendix C)
+SHINGLE = 3  # words
+NEAR = 0.7  # Jaccard similarity of the shingles from which two questions are near-duplicates
+
+_WORD = re.compile(r"\w+")
+
+
+def words(question: str, choices: list[str]) -> list[str]:
+    """Return the words of a question and its options: what is left when the prompt's scaffolding is taken off."""
+    return _WORD.findall(stem(" ".join([question, *choices])))
+
+
+def ngrams(text: list[str], n: int) -> set[str]:
+    """Return the word n-grams of a text; of a shorter text there are none."""
+    return {" ".join(text[start : start + n]) for start in range(len(text) - n + 1)}
+
+
+def near_duplicates(questions: Mapping[str, list[str]]) -> dict[str, set[str]]:
+    """Return, for each id whose words resemble another's, the ids it resembles.
+
+    MinHash proposes the pairs (128 permutations of a fixed seed), the exact similarity decides.
+    """
+    shingles = {id_: ngrams(text, SHINGLE) or {" ".join(text)} for id_, text in questions.items()}
+    index, sketches = MinHashLSH(threshold=NEAR, num_perm=128), {}
+    for id_, found in shingles.items():
+        sketches[id_] = MinHash(num_perm=128)
+        sketches[id_].update_batch([shingle.encode() for shingle in sorted(found)])
+        index.insert(id_, sketches[id_])
+    near = {
+        id_: {
+            other for other in index.query(sketch) if other != id_ and _jaccard(shingles[id_], shingles[other]) >= NEAR
+        }
+        for id_, sketch in sketches.items()
+    }
+    return {id_: others for id_, others in near.items() if others}
+
+
+def _jaccard(a: set[str], b: set[str]) -> float:
+    return len(a & b) / len(a | b)
