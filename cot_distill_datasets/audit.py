@@ -18,11 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.progress import track
 
 from .cards import render_page
 from .folders import write_whole
 from .overlap import NEAR, NGRAM, SHINGLE, near_duplicates, ngrams, words
+from .progress import track
 from .release import INDEX, ConfigStats, Release, read_release
 from .rules import broken_rules
 from .schema import FEATURES, Row, stem

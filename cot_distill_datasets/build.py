@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from datasets import Dataset, load_dataset
-from rich.progress import track
 
 from . import arith, upstream
 from .answers import PARSER
@@ -23,6 +22,7 @@ from .cards import write_dataset_card
 from .editions import EvalQuestions, clean_ids, eval_questions, select
 from .eval_splits import read_test_splits
 from .folders import replaced_folder
+from .progress import track
 from .release import RELEASE_NAME, ConfigStats, Release, check_out, read_release, write_config, write_index
 from .schema import Read, cot_row, eval_row
 from .taxonomy import FORMATS, GRANULARITIES, ConfigName, CotDistillError, eval_config, nearest

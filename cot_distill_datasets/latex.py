@@ -64,7 +64,7 @@ def leading_expression(text: str) -> str | None:
 @lru_cache(100_000)
 def tidy(answer: str) -> str:
     r"""Return an answer without its dress: `$`, spacing, degree and percent signs, units, `\left`, `\dfrac`."""
-    if (number := normalise_number(answer)) is not None:
+    if (number := normalise_number(answer)) is not None and "/" not in number:
         return number
     plain = unicodedata.normalize("NFKC", answer).strip().strip("<>›*").rstrip(".,;: ")
     plain = _DROPPED.sub("", plain).replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac").replace("⁄", "/")
@@ -101,6 +101,8 @@ def _balanced(text: str) -> str | None:
 
 def _judge(a: str, b: str) -> bool:
     """Ask the worker; where it does not answer in time it is replaced."""
+    if _worker().poll() is not None:  # somebody killed it
+        _worker.cache_clear()
     worker = _worker()
     assert worker.stdin and worker.stdout
     worker.stdin.write(json.dumps([a, b]) + "\n")

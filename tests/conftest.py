@@ -1,5 +1,6 @@
 """No network and no cache of the user's: set before any Hugging Face library is imported."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZE
 
 import pytest
 
+from cot_distill_datasets import arith
 from cot_distill_datasets.build import build
 from cot_distill_datasets.students import write_untrained_demo
 
@@ -32,6 +34,28 @@ def _needed(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data in {folder}")
     return folder
+
+
+def copy_upstream(upstream: Path, folder: Path, *names: str) -> Path:
+    """Copy the entries `names` of the manifest, those of their files that are there, and the release's test splits."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    manifest = json.loads((upstream / "data/dataset_info.json").read_bytes())
+    (data / "dataset_info.json").write_text(json.dumps({name: manifest[name] for name in names}))
+    for file in {manifest[name]["file_name"] for name in names}:
+        if (upstream / "data" / file).is_file():
+            (data / file).write_bytes((upstream / "data" / file).read_bytes())
+    tests = "Evaluation/reasoning_eval"
+    (folder / tests).mkdir(parents=True)
+    for path in (upstream / tests).iterdir():
+        (folder / tests / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def few_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a build, which always has `arith`, be quick with it."""
+    monkeypatch.setattr(arith, "TRAIN_SIZE", 50)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,77 @@
+"""The test splits come from the folder of test sets, from the paper's release, else from the Hub."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.benchmarks import TEST_SPLITS
+from cot_distill_datasets.eval_splits import _items, read_test_splits
+
+
+def test_every_test_split_is_read_from_the_real_files(upstream: Path, benchmarks: Path) -> None:
+    splits = read_test_splits(TEST_SPLITS, benchmarks, upstream, hub=False)
+    assert {name: len(items) for name, items in splits.items()} == {
+        "arith": 500, "svamp": 300, "gsm8k": 1319, "aqua": 254, "math": 3072, "csqa": 1221, "obqa": 500,
+        "strategyqa": 290, "math500": 500,
+    }  # fmt: skip
+    assert {len(item.choices) for item in splits["aqua"]} == {5}
+    assert {len(item.choices) for item in splits["csqa"]} == {5}
+    assert {len(item.choices) for item in splits["obqa"]} == {4}
+    assert Counter(item.answer for item in splits["strategyqa"]).keys() == {"True", "False"}
+    assert splits["aqua"][0].choices[0] == "5(√3 + 1)"
+    assert splits["math"][0].answer == "2" and r"\boxed" not in "".join(item.answer for item in splits["math"])
+
+
+def test_what_is_nowhere_at_hand_is_left_out(benchmarks: Path) -> None:
+    assert list(read_test_splits(["gsm8k", "csqa"], benchmarks, None, hub=False)) == ["gsm8k"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "item"),
+    [  # a row as the canonical dataset of the Hub holds it
+        (
+            "csqa",
+            {"question": "Where?", "choices": {"label": ["A", "B"], "text": ["here", "there"]}, "answerKey": "B"},
+            ("Where?", ["here", "there"], "B", "hub#0"),
+        ),
+        (
+            "obqa",
+            {"question_stem": "The sun", "choices": {"text": ["is", "was"], "label": ["A", "B"]}, "answerKey": "A"},
+            ("The sun", ["is", "was"], "A", "hub#0"),
+        ),
+        ("gsm8k", {"question": "2 + 2?", "answer": "Add.\n#### 1,004"}, ("2 + 2?", [], "1004", "hub#0")),
+        (
+            "svamp",
+            {"Body": "2 pens.", "Question": "How many?", "Answer": "2.0"},
+            ("2 pens. How many?", [], "2", "hub#0"),
+        ),
+        ("aqua", {"question": "?", "options": ["A)1", "B)2"], "correct": "B"}, ("?", ["1", "2"], "B", "hub#0")),
+        ("math", {"problem": "?", "solution": r"\boxed{3}", "type": "Algebra"}, ("?", [], "3", "hub#0")),
+    ],
+)
+def test_rows_of_the_hubs_datasets_are_read(name: str, row: dict[str, object], item: tuple[object, ...]) -> None:
+    assert list(_items(name, [row], "hub")) == [item]
+
+
+def test_math_takes_the_papers_four_subjects_only() -> None:
+    row = {"problem": "?", "solution": r"\boxed{3}", "type": "Geometry"}
+    assert list(_items("math", [row], "hub")) == []
+
+
+@pytest.mark.parametrize("content", ["[{", "[7]", '[{"question": "2?"}]', '{"question": "2?", "answer": "no number"}'])
+def test_a_broken_test_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k/test.jsonl").write_text(content)
+    with pytest.raises(CotDistillError, match=r"gsm8k/test\.jsonl cannot be read as gsm8k"):
+        read_test_splits(["gsm8k"], tmp_path, None, hub=False)
+
+
+def test_the_test_splits_are_read_as_json_or_as_json_lines(tmp_path: Path) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    row = {"question": "2 + 2?", "answer": "#### 4"}
+    for text in (json.dumps([row]), json.dumps(row) + "\n"):
+        (tmp_path / "gsm8k/test.jsonl").write_text(text)
+        assert len(read_test_splits(["gsm8k"], tmp_path, None, hub=False)["gsm8k"]) == 1

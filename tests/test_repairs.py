@@ -1,0 +1,100 @@
+"""Each defect of the released files is repaired by a named rule, and what is no defect is left alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cot_distill_datasets.repairs import REPAIRS, repair_gold, repair_text
+
+
+@pytest.mark.parametrize(
+    ("damaged", "repaired", "rules"),
+    [
+        ("P = \x0crac{1}{2}", r"P = \frac{1}{2}", ["latex_escape"]),
+        ("is \x0crac16", r"is \frac16", ["latex_escape"]),
+        ("2 \times 3", r"2 \times 3", ["latex_escape"]),
+        ("P(\text{same})", r"P(\text{same})", ["latex_escape"]),
+        ("A \to C", r"A \to C", ["latex_escape"]),
+        ("A \neq 0", r"A \neq 0", ["latex_escape"]),
+        ("-6 = \nabla + 2", r"-6 = \nabla + 2", ["latex_escape"]),
+        ("\\left(2\right)^4", r"\left(2\right)^4", ["latex_escape"]),
+        ("\x08inom{6}{2}", r"\binom{6}{2}", ["latex_escape"]),
+        ("1. Add. \\n2. Divide.", "1. Add. \n2. Divide.", ["line_break"]),
+        (
+            "<Solution Path> 2 + 2 = 4.</Solution Path> The answer is 4",
+            "2 + 2 = 4. The answer is 4",
+            ["solution_path"],
+        ),
+        ("Solution Path: 2 + 2 = 4.", "2 + 2 = 4.", ["prompt_tag"]),
+        ("So <answer> B", "So B", ["prompt_tag"]),
+        ("Hence <The answer is 25>", "Hence The answer is 25", ["prompt_tag"]),
+    ],
+)
+def test_a_defect_is_repaired_and_named(damaged: str, repaired: str, rules: list[str]) -> None:
+    assert repair_text(damaged) == (repaired, rules)
+    assert set(rules) <= set(REPAIRS)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "f=(3/4)*G;\ne=(1/2)*G;\nu = 15",  # a line that begins `e = 15` is not `\ne`
+        "the sum\nequals 5,\nmid-way\nor",
+        "Salary\tFuel\tTaxes\tan old\tone",
+        "for(i)\n\tfor(j)\n\t\tdot(i)",
+        r"$\nu \ne 3$ and \neq, \not and \nabla",
+        "a < b and c > d, x<5>y",
+        "She walked a path: it was long.",
+    ],
+)
+def test_what_is_no_defect_is_left_alone(whole: str) -> None:
+    assert repair_text(whole) == (whole, [])
+
+
+def test_the_cut_golds_of_math_are_completed_from_their_solutions(upstream: Path) -> None:
+    rows = json.loads((upstream / "data/math_human.json").read_bytes())
+    repaired = [(row, repair_gold(row["output"], "math", row["solution"])) for row in rows]
+    cut = [(row["output"], gold) for row, (gold, rules) in repaired if rules == ["cut_gold"]]
+    assert len(cut) == 70
+    assert sum(gold.count("{") == gold.count("}") for gold, _ in cut) == 24
+    assert ("2\\sqrt{5", "2\\sqrt{5}") in cut
+    assert all(str(whole).count("{") == str(whole).count("}") for _, whole in cut)
+
+
+@pytest.mark.parametrize(
+    ("gold", "solution", "whole"),
+    [
+        (r"\frac{1}", r"so $P = \boxed{\frac{1}{6}}$", r"\frac{1}{6}"),
+        ("5", r"first $\boxed{5}$, then $\boxed{6}$", "5"),  # the first of two boxes stays
+        ("12", r"the sum is $12$.", "12"),
+    ],
+)
+def test_only_a_prefix_of_the_last_box_is_a_cut_gold(gold: str, solution: str, whole: str) -> None:
+    assert repair_gold(gold, "math", solution)[0] == whole
+
+
+@pytest.mark.parametrize(
+    ("gold", "letter"),
+    [
+        ("E", "E"), ("C.", "C"), ("Option B", "B"), ("OPTION A.", "A"), ("- D", "D"), ("c", "C"), ("'A'", "A"),
+        ("D (360)", "D"), ("E=10", "E"), ("isD", "D"), ("is 7=D", "D"), ("216 ANSWER:B", "B"), ("A is correct", "A"),
+        ("B The tourist must pay tax.", "B"), ("the smallest is 3. The correct answer is choice C. Note: no", "C"),
+        ("0.40%", None), ("none of the above", None),
+    ],
+)  # fmt: skip
+def test_golds_are_brought_to_a_bare_letter(gold: str, letter: str | None) -> None:
+    assert repair_gold(gold, "choice") == (letter, ["gold_form"] if letter not in (None, gold) else [])
+
+
+def test_nearly_every_gold_of_aqua_has_a_letter(upstream: Path) -> None:
+    rows = json.loads((upstream / "data/aqua_only_ans.json").read_bytes())
+    golds = [repair_gold(row["output"], "choice") for row in rows]
+    assert (len(golds), sum(rules == ["gold_form"] for _, rules in golds), sum(g is None for g, _ in golds)) == (
+        6940, 2006, 10,
+    )  # fmt: skip
+
+
+def test_a_whole_number_with_decimals_is_a_whole_number() -> None:
+    assert repair_gold("145.0", "number") == ("145", ["trailing_zero"])
+    assert repair_gold("1.5", "number") == ("1.5", [])
