@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from .editions import EDITIONS
@@ -46,6 +47,14 @@ def _parser() -> argparse.ArgumentParser:
     audit = verbs.add_parser("audit", help="read a release back; exit code 1 where its edition breaks a promise")
     audit.add_argument("folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR")
     audit.set_defaults(run=_audit)
+
+    publish = verbs.add_parser("publish", help="bring a release folder to the Hub: one commit and a tag")
+    publish.add_argument("folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="FOLDER")
+    publish.add_argument(
+        "--repo-id", required=True, metavar="USER/NAME", help="the dataset repo, made if it is not there"
+    )
+    publish.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    publish.set_defaults(run=_publish)
 
     demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
@@ -93,6 +102,25 @@ def _audit(options: argparse.Namespace) -> int:
         print(f"broken: {said}", file=sys.stderr)
     print(options.folder / PAGE)
     return 1 if done.broken else 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from .hub import publish
+
+    done = publish(options.folder, options.repo_id, dry_run=options.dry_run)
+    if options.dry_run:
+        for verb, what in done.steps:
+            print(f"{verb}\t{what}")
+    else:
+        print(done.commit)
+    counts = ", ".join(f"{verb} {number}" for verb, number in Counter(verb for verb, _ in done.steps).items())
+    where = f"{options.repo_id} at `{done.revision}`, {done.tag}"
+    print(
+        f"{where}: {counts or 'nothing to do'}{' (not done: --dry-run)' if options.dry_run else ''}.", file=sys.stderr
+    )
+    if done.unfinished:
+        print(f"not done: {done.unfinished}", file=sys.stderr)
+    return 1 if done.unfinished else 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         CotDistillError: another process is replacing the same folder now.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with locked(folder):
         _restore(folder)
         staged, old = folder.with_name(f".{folder.name}.new"), _old(folder)
         shutil.rmtree(staged, ignore_errors=True)
@@ -50,7 +50,7 @@ def write_whole(path: Path, text: str) -> None:
 def restore(folder: Path) -> None:
     """Put the old folder back where a kill fell between the two renames; a swap that is under way is waited for."""
     if _old(folder).exists():
-        with _lock(folder, wait=True):
+        with locked(folder, wait=True):
             _restore(folder)
 
 
@@ -67,10 +67,15 @@ def _old(folder: Path) -> Path:
 
 
 @contextmanager
-def _lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep every other process that replaces or publishes `folder` out of it.
+
+    Raises:
+        CotDistillError: another process holds it now, and `wait` is not set.
+    """
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise CotDistillError(f"Another process is writing {folder} now: wait for it to end.") from error
+            raise CotDistillError(f"Another process writes or publishes {folder} now: wait for it to end.") from error
         yield

@@ -1,0 +1,260 @@
+"""A small Hub: dataset repos over HTTP, with the calls that publishing and `load_dataset` make, and no others.
+
+with HubServer() as hub:
+    hub.add_repo("openai/gsm8k", {"README.md": b"...", "main/test-0.parquet": b"..."})
+    hub.fail("drop", "PUT /lfs/")  # cut the connection in the middle of the next upload
+    subprocess.run([...], env=os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"})
+
+A commit is a snapshot, path → sha256 of the content. `*.parquet` goes by LFS, everything else in the commit itself.
+"""
+
+import base64
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from hashlib import sha1, sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+TOKEN, READ_TOKEN = "hf_mayWriteEverywhereAndMustNeverBeSeen", "hf_mayOnlyReadAndMustNeverBeSeen"
+_CALL = re.compile(  # the dataset's, or another one
+    r"(?:/api)?/datasets/(?P<repo>[^/]+/[^/]+?)(?:\.git/info/lfs/objects)?/(?P<call>\w+)(?:/(?P<rev>[^/]+)(?:/(?P<path>.+))?)?"
+    r"|(?:/api)?/(?P<other>repos|validate|lfs)[/-](?P<name>\w+)(?:/(?P<verb>verify))?"
+)
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str, code: str = "", **headers: str) -> None:
+        self.status, self.headers = status, {"X-Error-Message": message, "X-Error-Code": code, **headers}
+
+
+@dataclass(frozen=True)
+class Commit:
+    id: str
+    parents: tuple["Commit", ...]  # all of them, the last one first
+    files: dict[str, str]
+
+
+@dataclass
+class Repo:
+    commits: dict[str, Commit] = field(default_factory=dict)
+    branches: dict[str, Commit] = field(default_factory=dict)
+    tags: dict[str, Commit] = field(default_factory=dict)
+
+    def commit(self, branch: str, files: dict[str, str]) -> Commit:
+        parents = (self.branches[branch], *self.branches[branch].parents) if self.branches else ()
+        name = sha1(json.dumps([[parent.id for parent in parents], files]).encode()).hexdigest()
+        self.commits[name] = self.branches[branch] = Commit(name, parents, files)
+        return self.commits[name]
+
+    def find(self, revision: str) -> Commit:
+        if revision not in (known := self.commits | self.tags | self.branches):
+            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return known[revision]
+
+
+class HubServer(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.repos: dict[str, Repo] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.awaited: set[str] = set()  # LFS objects that may be uploaded: as on the Hub, that URL asks for no token
+        self.faults: list[tuple[str, str]] = []
+        self.requests: list[str] = []
+        self.lock, self.reached, self.released = threading.RLock(), threading.Event(), threading.Event()
+
+    def __enter__(self) -> "HubServer":
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
+    def add_repo(self, repo_id: str, files: dict[str, bytes] | None = None) -> None:
+        """Make a dataset: the first commit is the Hub's own, `files` come in a second one."""
+        self.repos[repo_id] = Repo()
+        self.push(repo_id, {".gitattributes": b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"})
+        if files:
+            self.push(repo_id, files)
+
+    def push(self, repo_id: str, files: dict[str, bytes]) -> None:
+        """Commit to `main`, as somebody else."""
+        repo = self.repos[repo_id]
+        before = repo.find("main").files if repo.branches else {}
+        repo.commit("main", before | {path: self.store(content) for path, content in files.items()})
+
+    def store(self, content: bytes) -> str:
+        self.blobs[oid := sha256(content).hexdigest()] = content
+        return oid
+
+    def files(self, repo_id: str, revision: str) -> dict[str, bytes]:
+        """Return what a reader of that revision sees."""
+        return {path: self.blobs[oid] for path, oid in self.repos[repo_id].find(revision).files.items()}
+
+    def fail(self, kind: str, where: str, times: int = 1) -> None:
+        """Let the next requests whose `METHOD /path` begins like the pattern `where` go wrong.
+
+        drop: half of the body is read, then the connection cut. hang: so, but `reached` is set and the cut is late.
+        mute: what is asked is done, then the connection cut. stale: somebody else commits first. 429, 500: answered.
+        """
+        self.faults += [(kind, where)] * times
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HubServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path, length = urlsplit(self.path).path, int(self.headers.get("Content-Length", 0))
+        with self.server.lock:
+            self.server.requests.append(request := f"{self.command} {path}")
+            met = [index for index, (_, where) in enumerate(self.server.faults) if re.match(where, request)]
+            fault = self.server.faults.pop(met[0])[0] if met else ""
+        self.close_connection = fault in ("drop", "hang", "mute")
+        self.body = self.rfile.read(length // 2 if fault in ("drop", "hang") else length)
+        if fault in ("drop", "hang"):
+            self.server.reached.set()
+            self.server.released.wait(60 if fault == "hang" else 0)
+            return
+        try:
+            if fault in ("429", "500"):
+                raise Refused(int(fault), "not now", **{"Retry-After": "1", "RateLimit": '"api";r=0;t=1'})
+            with self.server.lock:  # whole commits are made and seen
+                status, headers, content = self.answer(path, fault)
+        except Refused as refused:
+            status, headers, content = refused.status, refused.headers, b""
+        if fault != "mute":
+            self.send_response(status)
+            for header in (headers | {"Content-Length": str(len(content))}).items():
+                self.send_header(*header)
+            self.end_headers()
+            self.wfile.write(content if self.command != "HEAD" else b"")
+
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def answer(self, path: str, fault: str) -> tuple[int, dict[str, str], bytes]:
+        who = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if who not in ("", TOKEN, READ_TOKEN):
+            raise Refused(401, "Invalid credentials in Authorization header")
+        if self.command == "POST" and who != TOKEN:
+            raise Refused(403, "Forbidden") if who else Refused(401, "Invalid username or password.")
+        if not (match := _CALL.fullmatch(path)):
+            raise Refused(404, "this Hub knows no such call")
+        self.repo_id, *given, other, name, verb = (unquote(text or "") for text in match.groups())
+        if self.repo_id and self.repo_id not in self.server.repos:
+            raise Refused(404, "Repository not found", "RepoNotFound") if who else Refused(401, "Invalid username")
+        if fault == "stale":
+            self.server.push(self.repo_id, {"NOTES.md": b"by hand"})
+        self.repo = self.server.repos.get(self.repo_id, Repo())
+        call, *asked = (other, name, verb) if other else given
+        answer = getattr(self, f"on_{call}")(*asked)
+        return answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
+
+    def on_repos(self, rev: str, path: str) -> object:
+        repo_id = "{organization}/{name}".format(**json.loads(self.body))
+        if repo_id in self.server.repos:
+            raise Refused(409, "You already created this dataset repo")
+        self.server.add_repo(repo_id)
+        return {"url": f"{self.server.url}/datasets/{repo_id}"}
+
+    def on_validate(self, rev: str, path: str) -> object:
+        return {"errors": [], "warnings": []}
+
+    def on_refs(self, rev: str, path: str) -> object:
+        kinds = {"branches": self.repo.branches, "tags": self.repo.tags, "converts": {}}
+        return {kind: [{"name": n, "ref": n, "targetCommit": c.id} for n, c in kinds[kind].items()] for kind in kinds}
+
+    def on_commits(self, rev: str, path: str) -> object:
+        head, rest = self.repo.find(rev), {"authors": [], "date": "2026-01-01T00:00:00Z", "title": "", "message": ""}
+        return [{"id": commit.id, **rest} for commit in (head, *head.parents)]
+
+    def on_revision(self, rev: str, path: str) -> object:
+        return {"id": self.repo_id, "sha": self.repo.find(rev).id}
+
+    def on_tree(self, rev: str, path: str) -> object:
+        """List all below `path`, a folder as well; the client takes what it needs."""
+        files, below = self.repo.find(rev).files, f"{path}/" if path else ""
+        folders = {str(parent) for file in files for parent in PurePosixPath(file).parents} - {"."}
+        found = sorted(name for name in files.keys() | folders if name.startswith(below))
+        folder = {"type": "directory", "oid": "0" * 40, "size": 0}
+        return [self.entry(name, files[name]) if name in files else folder | {"path": name} for name in found]
+
+    def entry(self, path: str, oid: str) -> dict[str, Any]:
+        """Describe a file by its git blob, which for an LFS file is the pointer."""
+        blob, size, lfs = self.server.blobs[oid], len(self.server.blobs[oid]), {}
+        if path.endswith(".parquet"):
+            blob = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
+            lfs = {"lfs": {"oid": oid, "size": size, "pointerSize": len(blob)}}
+        git_oid = sha1(b"blob %d\0" % len(blob) + blob).hexdigest()
+        return {"type": "file", "oid": git_oid, "size": size, "path": path} | lfs
+
+    def on_preupload(self, rev: str, path: str) -> object:
+        paths = [file["path"] for file in json.loads(self.body)["files"]]
+        modes = ["lfs" if path.endswith(".parquet") else "regular" for path in paths]
+        return {"files": [{"path": p, "uploadMode": mode, "shouldIgnore": False} for p, mode in zip(paths, modes)]}
+
+    def on_batch(self, rev: str, path: str) -> object:
+        objects = json.loads(self.body)["objects"]
+        for item in objects:
+            if (oid := item["oid"]) not in self.server.blobs:
+                self.server.awaited.add(oid)
+                hrefs = {"upload": f"{self.server.url}/lfs/{oid}", "verify": f"{self.server.url}/api/lfs/{oid}/verify"}
+                item["actions"] = {action: {"href": href} for action, href in hrefs.items()}
+        return {"transfer": "basic", "objects": objects}
+
+    def on_lfs(self, oid: str, path: str) -> object:
+        if path == "verify":
+            if len(self.server.blobs.get(oid, b"")) != json.loads(self.body)["size"]:
+                raise Refused(404, "the object was not uploaded")
+        elif oid not in self.server.awaited or oid != sha256(self.body).hexdigest():
+            raise Refused(403, "SignatureDoesNotMatch")
+        return path or self.server.store(self.body)
+
+    def on_commit(self, rev: str, path: str) -> object:
+        """Apply every line or none, and only to the commit that the client has seen."""
+        head, (header, *lines) = self.repo.find(rev), map(json.loads, self.body.splitlines())
+        if header["value"].get("parentCommit", head.id) != head.id:
+            raise Refused(412, "A commit has happened since. Please refresh and try again.")
+        files = dict(head.files)
+        for line in lines:
+            path, oid = line["value"]["path"], line["value"].get("oid", "")
+            if line["key"] == "deletedFile" and path in files:
+                del files[path]
+            elif line["key"] == "lfsFile" and oid in self.server.blobs:
+                files[path] = oid
+            elif line["key"] == "file":
+                files[path] = self.server.store(base64.b64decode(line["value"]["content"]))
+            else:
+                raise Refused(400, f"{line['key']} {path}: there is no such file or LFS object")
+        commit = self.repo.commit(rev, files).id
+        return {"commitOid": commit, "commitUrl": f"{self.server.url}/datasets/{self.repo_id}/commit/{commit}"}
+
+    def on_branch(self, name: str, path: str) -> object:
+        return self.on_tag(json.loads(self.body).get("startingPoint", "main"), path, name)
+
+    def on_tag(self, rev: str, path: str, branch: str = "") -> object:
+        refs, name = (self.repo.branches, branch) if branch else (self.repo.tags, json.loads(self.body)["tag"])
+        if name in refs:
+            raise Refused(409, "Reference already exists")
+        refs[name] = self.repo.find(rev)
+        return {}
+
+    def on_resolve(self, rev: str, path: str) -> tuple[int, dict[str, str], bytes]:
+        commit = self.repo.find(rev)
+        if path not in commit.files:
+            raise Refused(404, "Entry not found", "EntryNotFound", **{"X-Repo-Commit": commit.id})
+        content, entry = self.server.blobs[commit.files[path]], self.entry(path, commit.files[path])
+        headers = {"X-Repo-Commit": commit.id, "ETag": f'"{entry["oid"]}"'}
+        if "lfs" in entry:
+            headers |= {"X-Linked-ETag": f'"{commit.files[path]}"', "X-Linked-Size": str(len(content))}
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+            return 206, headers | {"Content-Range": f"bytes {start}-{end}/{len(content)}"}, content[start : end + 1]
+        return 200, headers, content
