@@ -15,11 +15,11 @@ from json import JSONDecodeError
 from pathlib import Path
 
 from httpx2 import HTTPError
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from .folders import locked
-from .release import Release, read_release
+from .release import INDEX, Release, read_release
 from .taxonomy import CotDistillError
 
 
@@ -57,8 +57,6 @@ def publish(folder: Path, repo_id: str, *, dry_run: bool = False) -> Published:
     _read(folder)  # before a lock is laid beside something else
     if repo_id.count("/") != 1:
         raise CotDistillError(f"{repo_id!r} names no dataset of the Hub: give USER/NAME as --repo-id.")
-    if not (dry_run or get_token()):
-        raise CotDistillError(f"{repo_id}: {_REFUSALS[401]}.")
     with _one_sentence(repo_id), locked(folder):
         plan = _plan(HfApi(), folder, repo_id, _read(folder))
         return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, repo_id, plan)
@@ -75,7 +73,7 @@ def _plan(api: HfApi, folder: Path, repo_id: str, release: Release) -> Published
     """Compare the folder with the Hub, and write nothing.
 
     Raises:
-        CotDistillError: the release's tag names other files.
+        CotDistillError: the release's tag names other files, or its revision holds something else.
     """
     revision = REVISIONS[release.edition]
     tag = f"v{release.version}" if revision == "main" else f"v{release.version}-{revision}"
@@ -97,6 +95,10 @@ def _plan(api: HfApi, folder: Path, repo_id: str, release: Release) -> Published
     created += [("create", revision)] if revision not in branches and revision != "main" else []
     base = branches.get(revision) or (_first_commit(api, repo_id) if branches else "")
     changes = _changes(api, folder, repo_id, base) if base else [("add", path) for path in sorted(_files(folder))]
+    if ("add", INDEX) in changes and any(verb == "delete" for verb, _ in changes):
+        raise CotDistillError(
+            f"{repo_id} holds something else than a release at `{revision}`: give another --repo-id, or empty it."
+        )
     return Published(revision, tag, [*created, *changes, *([] if tag in tags else [("tag", tag)])], base)
 
 

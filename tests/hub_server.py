@@ -1,11 +1,9 @@
 """A small Hub: dataset repos over HTTP, with the calls that publishing and `load_dataset` make, and no others.
+A commit is a snapshot, path → sha256 of the content. `*.parquet` goes by LFS, everything else in the commit itself.
 
 with HubServer() as hub:
     hub.add_repo("openai/gsm8k", {"README.md": b"...", "main/test-0.parquet": b"..."})
-    hub.fail("drop", "PUT /lfs/")  # cut the connection in the middle of the next upload
     subprocess.run([...], env=os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"})
-
-A commit is a snapshot, path → sha256 of the content. `*.parquet` goes by LFS, everything else in the commit itself.
 """
 
 import base64
@@ -20,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 
-TOKEN, READ_TOKEN = "hf_mayWriteEverywhereAndMustNeverBeSeen", "hf_mayOnlyReadAndMustNeverBeSeen"
+TOKEN, READ_TOKEN, LFS = "hf_mayWriteAndMustNeverBeSeen", "hf_mayReadAndMustNeverBeSeen", ".parquet"
 _CALL = re.compile(  # the dataset's, or another one
     r"(?:/api)?/datasets/(?P<repo>[^/]+/[^/]+?)(?:\.git/info/lfs/objects)?/(?P<call>\w+)(?:/(?P<rev>[^/]+)(?:/(?P<path>.+))?)?"
     r"|(?:/api)?/(?P<other>repos|validate|lfs)[/-](?P<name>\w+)(?:/(?P<verb>verify))?"
@@ -85,30 +83,26 @@ class HubServer(ThreadingHTTPServer):
             self.push(repo_id, files)
 
     def push(self, repo_id: str, files: dict[str, bytes]) -> None:
-        """Commit to `main`, as somebody else."""
-        repo = self.repos[repo_id]
-        before = repo.find("main").files if repo.branches else {}
-        repo.commit("main", before | {path: self.store(content) for path, content in files.items()})
+        before = self.repos[repo_id].find("main").files if self.repos[repo_id].branches else {}
+        self.repos[repo_id].commit("main", before | {path: self.store(files[path]) for path in files})
 
     def store(self, content: bytes) -> str:
         self.blobs[oid := sha256(content).hexdigest()] = content
         return oid
 
     def files(self, repo_id: str, revision: str) -> dict[str, bytes]:
-        """Return what a reader of that revision sees."""
         return {path: self.blobs[oid] for path, oid in self.repos[repo_id].find(revision).files.items()}
 
     def fail(self, kind: str, where: str, times: int = 1) -> None:
-        """Let the next requests whose `METHOD /path` begins like the pattern `where` go wrong.
+        """Let the next requests whose `METHOD /path` begins like the pattern `where` go wrong, one each.
 
-        drop: half of the body is read, then the connection cut. hang: so, but `reached` is set and the cut is late.
-        mute: what is asked is done, then the connection cut. stale: somebody else commits first. 429, 500: answered.
+        drop: cut off half-way. hang: so, once `reached` was seen. mute: done, but not answered. 429, 500: answered so.
+        stale: done after somebody else has committed.
         """
         self.faults += [(kind, where)] * times
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: HubServer
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -150,11 +144,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.repo_id, *given, other, name, verb = (unquote(text or "") for text in match.groups())
         if self.repo_id and self.repo_id not in self.server.repos:
             raise Refused(404, "Repository not found", "RepoNotFound") if who else Refused(401, "Invalid username")
-        if fault == "stale":
-            self.server.push(self.repo_id, {"NOTES.md": b"by hand"})
         self.repo = self.server.repos.get(self.repo_id, Repo())
-        call, *asked = (other, name, verb) if other else given
-        answer = getattr(self, f"on_{call}")(*asked)
+        if fault == "stale":
+            self.server.push(self.repo_id, {"README.md": b"by hand"})
+        call, rev, rest = (other, name, verb) if other else given
+        answer = getattr(self, f"on_{call}")(rev, rest)
         return answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
 
     def on_repos(self, rev: str, path: str) -> object:
@@ -179,7 +173,6 @@ class _Handler(BaseHTTPRequestHandler):
         return {"id": self.repo_id, "sha": self.repo.find(rev).id}
 
     def on_tree(self, rev: str, path: str) -> object:
-        """List all below `path`, a folder as well; the client takes what it needs."""
         files, below = self.repo.find(rev).files, f"{path}/" if path else ""
         folders = {str(parent) for file in files for parent in PurePosixPath(file).parents} - {"."}
         found = sorted(name for name in files.keys() | folders if name.startswith(below))
@@ -189,36 +182,33 @@ class _Handler(BaseHTTPRequestHandler):
     def entry(self, path: str, oid: str) -> dict[str, Any]:
         """Describe a file by its git blob, which for an LFS file is the pointer."""
         blob, size, lfs = self.server.blobs[oid], len(self.server.blobs[oid]), {}
-        if path.endswith(".parquet"):
+        if path.endswith(LFS):
             blob = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
             lfs = {"lfs": {"oid": oid, "size": size, "pointerSize": len(blob)}}
         git_oid = sha1(b"blob %d\0" % len(blob) + blob).hexdigest()
         return {"type": "file", "oid": git_oid, "size": size, "path": path} | lfs
 
     def on_preupload(self, rev: str, path: str) -> object:
-        paths = [file["path"] for file in json.loads(self.body)["files"]]
-        modes = ["lfs" if path.endswith(".parquet") else "regular" for path in paths]
-        return {"files": [{"path": p, "uploadMode": mode, "shouldIgnore": False} for p, mode in zip(paths, modes)]}
+        paths, mode = [file["path"] for file in json.loads(self.body)["files"]], {True: "lfs", False: "regular"}
+        return {"files": [{"path": p, "uploadMode": mode[p.endswith(LFS)], "shouldIgnore": False} for p in paths]}
 
     def on_batch(self, rev: str, path: str) -> object:
-        objects = json.loads(self.body)["objects"]
+        objects, url = json.loads(self.body)["objects"], self.server.url
         for item in objects:
             if (oid := item["oid"]) not in self.server.blobs:
                 self.server.awaited.add(oid)
-                hrefs = {"upload": f"{self.server.url}/lfs/{oid}", "verify": f"{self.server.url}/api/lfs/{oid}/verify"}
-                item["actions"] = {action: {"href": href} for action, href in hrefs.items()}
+                verify = {"href": f"{url}/api/lfs/{oid}/verify"}
+                item["actions"] = {"upload": {"href": f"{url}/lfs/{oid}"}, "verify": verify}
         return {"transfer": "basic", "objects": objects}
 
     def on_lfs(self, oid: str, path: str) -> object:
-        if path == "verify":
-            if len(self.server.blobs.get(oid, b"")) != json.loads(self.body)["size"]:
-                raise Refused(404, "the object was not uploaded")
-        elif oid not in self.server.awaited or oid != sha256(self.body).hexdigest():
+        if path == "verify" and len(self.server.blobs.get(oid, b"")) != json.loads(self.body)["size"]:
+            raise Refused(404, "the object was not uploaded")
+        if not path and (oid not in self.server.awaited or oid != sha256(self.body).hexdigest()):
             raise Refused(403, "SignatureDoesNotMatch")
         return path or self.server.store(self.body)
 
     def on_commit(self, rev: str, path: str) -> object:
-        """Apply every line or none, and only to the commit that the client has seen."""
         head, (header, *lines) = self.repo.find(rev), map(json.loads, self.body.splitlines())
         if header["value"].get("parentCommit", head.id) != head.id:
             raise Refused(412, "A commit has happened since. Please refresh and try again.")

@@ -188,13 +188,11 @@ OFTEN = 1000
     [
         ("drop", "PUT /lfs/", 1, 0, "[Retry 1/5]"),
         ("drop", "PUT /lfs/", OFTEN, 2, "gives no proper answer"),
-        ("drop", COMMIT, 1, 2, "gives no proper answer"),
         ("mute", COMMIT, 1, 2, "gives no proper answer"),
         ("mute", "POST /api/repos", 1, 2, "gives no proper answer"),
         ("429", "PUT /lfs/", 1, 0, "[Retry 1/5]"),
         ("429", COMMIT, 1, 2, "too many requests"),
         ("500", "PUT /lfs/", 1, 0, "[Retry 1/5]"),
-        ("500", "PUT /lfs/", OFTEN, 2, "gives no proper answer"),
         ("500", "POST /api/validate-yaml", 1, 2, "gives no proper answer"),
         ("500", COMMIT, OFTEN, 2, "gives no proper answer"),
         ("500", TAG, 1, 1, "not done: the tag v0.1.0"),
@@ -207,7 +205,7 @@ def test_a_failure_shows_no_half_of_a_release_and_a_repeat_makes_it_whole(
     hub.fail(kind, where, times)
     ended = _publish(hub, release)
     assert (ended.returncode, said in ended.stderr) == (code, True), ended.stderr
-    theirs = {"NOTES.md": b"by hand"} if kind == "stale" else {}
+    theirs = {"README.md": b"by hand"} if kind == "stale" else {}
     assert _visible(hub) in (theirs, _files(release))
     assert code == 0 or not hub.repos[REPO].tags
 
@@ -257,7 +255,7 @@ def test_a_commit_of_somebody_else_is_not_overwritten(hub: HubServer, release: P
     _publish(hub, release)
     hub.fail("stale", COMMIT)
     assert _publish(hub, _restate(release, version="0.2.0")).returncode == 2
-    assert _visible(hub) == _visible(hub, "v0.1.0") | {"NOTES.md": b"by hand"}
+    assert _visible(hub) == _visible(hub, "v0.1.0") | {"README.md": b"by hand"}
 
 
 def test_a_tag_that_names_other_files_is_refused_before_anything_is_written(hub: HubServer, release: Path) -> None:
@@ -271,6 +269,14 @@ def test_a_tag_that_names_other_files_is_refused_before_anything_is_written(hub:
     assert "raise the version" in ended.stderr
     assert _writes(hub.requests) == []
     assert _visible(hub) == before
+
+
+def test_a_dataset_that_is_no_release_is_left_alone(hub: HubServer, release: Path) -> None:
+    hub.add_repo(REPO, theirs := {"README.md": b"my thesis", "train.parquet": b"years of work"})
+    ended = _publish(hub, release)
+    assert ended.returncode == 2
+    assert "holds something else than a release at `main`" in ended.stderr
+    assert _visible(hub) == theirs
 
 
 @pytest.mark.parametrize(
