@@ -231,9 +231,11 @@ def _killed_at(hub: HubServer, folder: Path, where: str, meanwhile: Callable[[],
     hub.fail("hang", where)
     command = [sys.executable, "-c", PUBLISH, str(folder), "--repo-id", REPO]
     with subprocess.Popen(command, env=_environment(hub, folder), stderr=subprocess.DEVNULL) as process:
-        assert hub.reached.wait(60)
-        meanwhile()
-        process.kill()
+        try:
+            assert hub.reached.wait(60)
+            meanwhile()
+        finally:
+            process.kill()
     hub.released.set()
 
 
@@ -299,6 +301,15 @@ def test_what_the_hub_refuses_is_one_sentence_with_the_way_out(
     assert said in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert hub.repos == {}
+
+
+def test_the_token_is_not_in_the_traceback_either(hub: HubServer, release: Path) -> None:
+    code = "import sys, pathlib, cot_distill_datasets.hub as hub\nhub.publish(pathlib.Path(sys.argv[1]), 'eit/x')"
+    environment = _environment(hub, release, HF_TOKEN="hf_illegal\x0bMustNeverBeSeen")
+    command = [sys.executable, "-c", code, str(release)]
+    ended = subprocess.run(command, env=environment, text=True, capture_output=True)
+    assert "CotDistillError: eit/x: the Hub gives no proper answer" in ended.stderr
+    assert "MustNeverBeSeen" not in ended.stderr
 
 
 def test_without_a_release_or_a_full_name_nothing_is_asked(hub: HubServer, release: Path, tmp_path: Path) -> None:
