@@ -18,6 +18,7 @@ from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
+from .audit import passed
 from .folders import locked
 from .release import INDEX, Release, read_release
 from .taxonomy import CotDistillError
@@ -51,10 +52,16 @@ def publish(folder: Path, repo_id: str, *, dry_run: bool = False) -> Published:
     """Make the Hub dataset `repo_id` hold the release in `folder`, at the revision of its edition.
 
     Raises:
-        CotDistillError: `folder` is no release, its tag names other files, or the Hub refuses; no file there changed.
+        CotDistillError: `folder` is no release or did not pass its audit, its tag names other files, or the Hub
+            refuses; no file there changed.
     """
     folder = folder.resolve()
     _read(folder)  # before a lock is laid beside something else
+    if not passed(folder):
+        raise CotDistillError(
+            f"{folder} was not audited as it lies there, or breaks a promise of its edition: "
+            f"run `cot-distill audit {folder}` first."
+        )
     if repo_id.count("/") != 1:
         raise CotDistillError(f"{repo_id!r} names no dataset of the Hub: give USER/NAME as --repo-id.")
     with _one_sentence(repo_id), locked(folder):

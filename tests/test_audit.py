@@ -93,8 +93,8 @@ def test_each_broken_promise_is_named_with_its_first_row(
     _alter(small, "oracle-l3-arith", lambda rows: change(rows[7]))
     assert main(["audit", str(small)]) == 1
     error = capsys.readouterr().err
-    assert error.count("broken: ") == 1 and "broken: oracle-l3-arith: 1 rows " in error
     assert said in error and "(the first is arith/train#7)" in error
+    assert error.count("broken: ") == error.count("broken: oracle-l3-arith: ") > 0
     assert not passed(small)
 
 

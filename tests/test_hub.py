@@ -14,6 +14,7 @@ from datasets import load_dataset
 from hub_server import READ_TOKEN, TOKEN, HubServer
 
 from cot_distill_datasets import CotDistillError, arith
+from cot_distill_datasets.audit import audit, release_hash
 from cot_distill_datasets.build import build
 
 
@@ -38,6 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(arith, "TRAIN_SIZE", 20)
         build(folder := tmp_path_factory.mktemp("built") / "release")
+    assert audit(folder).broken == []
     return folder
 
 
@@ -49,15 +51,17 @@ def release(built: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def paper(built: Path, tmp_path: Path) -> Path:
-    """Another edition, without one of the configs. No edition but `clean` is built yet, so it is said in the index."""
+    """Another edition, without one of the configs."""
     folder = Path(shutil.copytree(built, tmp_path / "paper"))
     shutil.rmtree(folder / "data/oracle-l6-arith")
     return _restate(folder, edition="paper")
 
 
 def _restate(folder: Path, **changed: str) -> Path:
-    index = json.loads((folder / "release.json").read_text())
+    """Change the index, and let the audit that passed be of it."""
+    index, found = (json.loads((folder / name).read_text()) for name in ("release.json", "audit.json"))
     (folder / "release.json").write_text(json.dumps(index | changed))
+    (folder / "audit.json").write_text(json.dumps(found | {"release": release_hash(folder)}))
     return folder
 
 
@@ -160,13 +164,13 @@ def test_a_dry_run_says_each_step_and_writes_nothing(hub: HubServer, release: Pa
     _publish(hub, release)
     hub.requests.clear()
     shutil.rmtree(release / "data/answer-arith")
-    (release / "audit.md").write_text("none")
+    (release / "notes.md").write_text("none")
     steps = [
         line.split("\t") for line in _publish(hub, _restate(release, version="0.2.0"), "--dry-run").stdout.splitlines()
     ]
-    assert [verb for verb, _ in steps] == ["add", "replace", "delete", "tag"]
-    assert [what for _, what in steps][:2] == ["audit.md", "release.json"]
-    assert steps[2][1].startswith("data/answer-arith/train-")
+    assert [verb for verb, _ in steps] == ["add", "replace", "replace", "delete", "tag"]
+    assert [what for _, what in steps][:3] == ["notes.md", "audit.json", "release.json"]
+    assert steps[3][1].startswith("data/answer-arith/train-")
     assert _writes(hub.requests) == []
 
 
@@ -310,6 +314,17 @@ def test_the_token_is_not_in_the_traceback_either(hub: HubServer, release: Path)
     ended = subprocess.run(command, env=environment, text=True, capture_output=True)
     assert "CotDistillError: eit/x: the Hub gives no proper answer" in ended.stderr
     assert "MustNeverBeSeen" not in ended.stderr
+
+
+def test_a_release_that_did_not_pass_its_audit_is_not_published(hub: HubServer, release: Path) -> None:
+    (release / "audit.json").unlink()
+    unaudited = _publish(hub, release)
+    assert unaudited.returncode == 2 and f"run `cot-distill audit {release}` first" in unaudited.stderr
+    (path,) = (release / "data/answer-arith").iterdir()
+    path.write_bytes(b"other rows")
+    assert audit(release).broken
+    assert _publish(hub, release).returncode == 2
+    assert hub.requests == []
 
 
 def test_without_a_release_or_a_full_name_nothing_is_asked(hub: HubServer, release: Path, tmp_path: Path) -> None:
