@@ -21,7 +21,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write to; when the block ends without an error it takes the place of `folder`.
 
     Raises:
-        CotDistillError: another process is replacing the same folder now.
+        CotDistillError: another process is replacing the same folder now, or it cannot be written.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -31,8 +31,10 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         staged.mkdir()
         try:
             yield staged
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(staged, ignore_errors=True)
+            if isinstance(error, OSError):  # a full disk, no permission
+                raise CotDistillError(f"{folder} cannot be written, and is as it was: {error}.") from error
             raise
         if folder.exists():
             os.rename(folder, old)

@@ -123,15 +123,19 @@ def read_manifest(data: Path) -> list[Entry]:
     """
     try:
         manifest = json.loads((data / MANIFEST).read_bytes())
-        entries = [
-            Entry(config_of(name), entry["file_name"], entry["columns"]["prompt"], entry["columns"]["response"])
-            for name, entry in manifest.items()
-        ]
+        entries = [_entry(name, described) for name, described in manifest.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CotDistillError(f"The manifest {data / MANIFEST} cannot be read: {error}.") from error
     if len({entry.config for entry in entries}) < len(entries):
         raise CotDistillError(f"The manifest {data / MANIFEST} has two entries for one config.")
     return sorted(entries, key=lambda entry: entry.config)
+
+
+def _entry(name: str, described: Any) -> Entry:
+    texts = (described["file_name"], described["columns"]["prompt"], described["columns"]["response"])
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} has something else than a text as its file or its columns")
+    return Entry(config_of(name), *texts)
 
 
 def file_of(entry: Entry, data: Path) -> Path:
@@ -250,6 +254,8 @@ def _text(entry: Entry, index: int, row: dict[str, Any], column: str) -> str:
     text = row.get(column)
     if not isinstance(text, str):
         raise CotDistillError(f"{entry.file_name}: row {index} has no text under {column!r}.")
+    if not text.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise CotDistillError(f"{entry.file_name}: row {index} has half a character (a lone surrogate) in {column!r}.")
     if len(text) > MAX_TEXT:
         raise CotDistillError(
             f"{entry.file_name}: row {index} has {len(text):,} characters under {column!r}, over {MAX_TEXT:,}."

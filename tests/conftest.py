@@ -11,6 +11,7 @@ import pytest
 
 from cot_distill_datasets import arith
 from cot_distill_datasets.build import build
+from cot_distill_datasets.cli import main
 from cot_distill_datasets.students import write_untrained_demo
 
 
@@ -50,6 +51,18 @@ def copy_upstream(upstream: Path, folder: Path, *names: str) -> Path:
     for path in (upstream / tests).iterdir():
         (folder / tests / path.name).write_bytes(path.read_bytes())
     return folder
+
+
+def run_build(out: Path, upstream: Path, benchmarks: Path, *more: str) -> int:
+    """Run `cot-distill build` and return its exit code."""
+    return main(["build", "--upstream", str(upstream), "--benchmarks", str(benchmarks), "--out", str(out), *more])
+
+
+@pytest.fixture
+def small_upstream(tmp_path: Path, upstream: Path, few_problems: None) -> Path:
+    """The real SVAMP files of the golds and two levels, and the manifest's entry for one absent file."""
+    names = ("SVAMP_only_ans", "SVAMP_ChatGPT_level1", "SVAMP_ChatGPT_level2", "SVAMP_llama_level4")
+    return copy_upstream(upstream, tmp_path / "upstream", *names)
 
 
 @pytest.fixture

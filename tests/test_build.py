@@ -1,22 +1,17 @@
-"""A release folder is what `load_dataset` reads; bad input is named, and nothing is lost."""
+"""A release folder is what `load_dataset` reads."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
-from cot_distill_datasets import CotDistillError, arith
+from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.build import build, load_training_rows
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.release import read_release
+from tests.conftest import run_build
 
 
 def test_the_promised_call_reads_the_folder_where_it_was_built(
@@ -78,75 +73,14 @@ def test_where_nothing_is_built_and_no_hub_answers_the_way_out_is_named(
         load_training_rows("eit/cot-distill", "gpt4o-fine-svamp")
 
 
-@pytest.fixture
-def small_upstream(tmp_path: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the real SVAMP files of two levels, with the manifest's entries for them and for one absent file."""
-    monkeypatch.setattr(arith, "TRAIN_SIZE", 50)  # what is built beside them, in less time
-    folder = tmp_path / "upstream/data"
-    folder.mkdir(parents=True)
-    wanted = ("SVAMP_only_ans", "SVAMP_ChatGPT_level1", "SVAMP_ChatGPT_level2", "SVAMP_llama_level4")
-    manifest = json.loads((upstream / "data/dataset_info.json").read_text())
-    (folder / "dataset_info.json").write_text(json.dumps({name: manifest[name] for name in wanted}))
-    for name in wanted[:3]:
-        shutil.copy(upstream / "data" / manifest[name]["file_name"], folder)
-        (folder / manifest[name]["file_name"]).chmod(0o644)
-    return folder.parent
-
-
-def _build(out: Path, upstream: Path, benchmarks: Path, *more: str) -> int:
-    return main(["build", "--upstream", str(upstream), "--benchmarks", str(benchmarks), "--out", str(out), *more])
-
-
 def test_absent_files_are_counted_and_passed_over(
     tmp_path: Path, small_upstream: Path, benchmarks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _build(tmp_path / "out", small_upstream, benchmarks) == 0
+    assert run_build(tmp_path / "out", small_upstream, benchmarks) == 0
     assert "1 files of the manifest are absent" in capsys.readouterr().err
-    assert _build(tmp_path / "strict", small_upstream, benchmarks, "--strict") == 2
+    assert run_build(tmp_path / "strict", small_upstream, benchmarks, "--strict") == 2
     assert "SVAMP_llama_level4_ranked.json: is absent" in capsys.readouterr().err
     assert not (tmp_path / "strict").exists()
-
-
-@pytest.mark.parametrize(
-    ("broken", "said"),
-    [
-        (b'[{"instruction": "2 pens?", "outp', "SVAMP_ChatGPT_level1_ranked.json: cannot be read"),
-        (b"not json", "SVAMP_ChatGPT_level1_ranked.json: cannot be read"),
-        (b"\xff\xfe\x00", "SVAMP_ChatGPT_level1_ranked.json: cannot be read"),
-        (b"[" * 100_000, "SVAMP_ChatGPT_level1_ranked.json: cannot be read"),
-        (b'{"a": 1}', "holds no list of rows"),
-        (b'[{"instruction": "2?", "output": "2"}, 7]', "row 1 is no object"),
-        (b'[{"instruction": "2?", "output": null}]', "row 0 has no text under 'output'"),
-        (b"[]", "no row is left"),
-    ],
-)
-def test_a_bad_file_is_named_and_the_rest_is_built(
-    tmp_path: Path,
-    small_upstream: Path,
-    benchmarks: Path,
-    capsys: pytest.CaptureFixture[str],
-    broken: bytes,
-    said: str,
-) -> None:
-    (small_upstream / "data/SVAMP_ChatGPT_level1_ranked.json").write_bytes(broken)
-    assert _build(tmp_path / "out", small_upstream, benchmarks) == 1
-    assert said in capsys.readouterr().err
-    release = read_release(tmp_path / "out")
-    assert release is not None
-    names = {config.name for config in release.configs}
-    assert {"gpt4o-l2-svamp", "answer-svamp", "oracle-l3-arith"} <= names
-    assert list(release.left_out) == ["gpt4o-l1-svamp"]
-    assert not (tmp_path / "out/data/gpt4o-l1-svamp").exists()
-
-
-def test_a_file_outside_the_folder_is_named_and_not_read(
-    tmp_path: Path, small_upstream: Path, benchmarks: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    manifest = small_upstream / "data/dataset_info.json"
-    manifest.write_text(manifest.read_text().replace("SVAMP_ChatGPT_level1_ranked.json", "../../secret.json"))
-    (tmp_path / "secret.json").write_text('[{"instruction": "2?", "output": "The answer is 2"}]')
-    assert _build(tmp_path / "out", small_upstream, benchmarks) == 1
-    assert "../../secret.json: the manifest points outside" in capsys.readouterr().err
 
 
 def test_a_benchmark_without_its_test_split_is_left_out(
@@ -168,25 +102,6 @@ def test_a_training_question_of_the_test_split_is_dropped(
     assert (stats.rows_in, stats.dropped, stats.rows) == (701, {"leaked": 1, "contradicting": 9}, 691)
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (["--upstream", "missing"], "There is no dataset_info.json in missing"),
-        (["--benchmarks", "missing"], "There is no folder missing"),
-        (["--out", "occupied"], "occupied holds something else"),
-    ],
-)
-def test_a_wrong_folder_is_refused_and_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], said: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "occupied").mkdir()
-    (tmp_path / "occupied/thesis.txt").write_text("years of work")
-    assert main(["build", *args]) == 2
-    assert said in capsys.readouterr().err
-    assert [path.name for path in tmp_path.rglob("*.*")] == ["thesis.txt"]
-
-
 def test_a_rebuilt_folder_never_serves_old_rows_from_the_cache(
     tmp_path: Path, small_upstream: Path, benchmarks: Path
 ) -> None:
@@ -196,23 +111,3 @@ def test_a_rebuilt_folder_never_serves_old_rows_from_the_cache(
     path.write_text(json.dumps(json.loads(path.read_text())[:100]))
     build(out, small_upstream, benchmarks)
     assert load_dataset(str(out), "gpt4o-l1-svamp", split="train").num_rows < 101
-
-
-def test_a_kill_at_any_moment_leaves_a_whole_release(tmp_path: Path, workplace: Path) -> None:
-    out = tmp_path / "release"
-    shutil.copytree(workplace / "eit/cot-distill", out)
-    for delay in (1.0, 2.5, 4.0):
-        process = subprocess.Popen([sys.executable, "-m", "cot_distill_datasets.cli", "build", "--out", str(out)])
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        release = read_release(out)
-        assert release is not None
-        assert all((out / stats.file).is_file() for stats in release.configs)
-
-
-def test_a_kill_between_the_two_renames_is_undone(tmp_path: Path, workplace: Path) -> None:
-    out = tmp_path / "release"
-    shutil.copytree(workplace / "eit/cot-distill", tmp_path / ".release.old")
-    assert read_release(out) is not None
-    assert sorted(os.listdir(tmp_path)) == [".release.lock", "release"]
