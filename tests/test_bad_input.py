@@ -102,13 +102,11 @@ def test_a_broken_file_of_golds_leaves_its_benchmark_out(
 @pytest.mark.parametrize(
     "manifest",
     [
-        "",
-        "[]",
-        "[1]",
-        '{"SVAMP_human": 1}',
+        "", "[]", "[1]", '{"SVAMP_human": 1}', '{"SVAMP_human": {"file_name": "x.json", "columns": []}}',
         '{"SVAMP_human": {"file_name": 3, "columns": {"prompt": "q", "response": "a"}}}',
+        '{"SVAMP_human": {"file_name": "x.json", "columns": {"prompt": "q", "response": ["a"]}}}',
     ],
-)
+)  # fmt: skip
 def test_a_broken_manifest_is_refused(
     tmp_path: Path, small_upstream: Path, capsys: pytest.CaptureFixture[str], manifest: str
 ) -> None:
@@ -182,7 +180,8 @@ def test_a_reader_waits_for_a_swap_that_is_under_way(tmp_path: Path, few_problem
 
 KILLS = 20
 BUILDS = (  # again and again, so that a kill falls on any moment of a build and of the swap at its end
-    "import sys; from pathlib import Path; from cot_distill_datasets import arith; from cot_distill_datasets.build import build\n"
+    "import sys; from pathlib import Path; from cot_distill_datasets import arith\n"
+    "from cot_distill_datasets.build import build\n"
     "arith.TRAIN_SIZE = 20\nprint('ready', flush=True)\nwhile True: build(Path(sys.argv[1]))"
 )
 
@@ -194,8 +193,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_release(tmp_path: Path, few_problem
         process = subprocess.Popen(
             [sys.executable, "-c", BUILDS, str(out)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        with process, process.stdout:  # type: ignore[union-attr]
-            process.stdout.readline()  # type: ignore[union-attr]
+        assert process.stdout
+        with process, process.stdout:
+            process.stdout.readline()
             time.sleep(moments.uniform(0.0, 1.0))
             process.send_signal(signal.SIGKILL)
         release = read_release(out)
