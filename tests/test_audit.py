@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import copy_upstream
 
 from cot_distill_datasets.audit import audit, passed
 from cot_distill_datasets.build import build
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.overlap import near_duplicates, ngrams, words
 from cot_distill_datasets.schema import FEATURES, Row
-from tests.conftest import copy_upstream
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from conftest import run_build
 
 from cot_distill_datasets.build import build
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.folders import locked
 from cot_distill_datasets.release import read_release
-from tests.conftest import run_build
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import run_build
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
@@ -11,7 +12,6 @@ from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.build import build, load_training_rows
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.release import read_release
-from tests.conftest import run_build
 
 
 def test_the_promised_call_reads_the_folder_where_it_was_built(

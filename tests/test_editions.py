@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from conftest import copy_upstream
 from datasets import load_dataset
 
 from cot_distill_datasets import ConfigName
 from cot_distill_datasets.build import build
 from cot_distill_datasets.editions import EvalQuestions, clean_ids, select
 from cot_distill_datasets.schema import Row, cot_row, question_id
-from tests.conftest import copy_upstream
 
 
 def _row(question: str, teacher_answer: str | None = "4", choices: tuple[str, ...] = ()) -> Row:

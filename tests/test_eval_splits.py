@@ -1,10 +1,17 @@
 """The test splits come from the folder of test sets, from the paper's release, else from the Hub."""
 
+import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hub_server import HubServer
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.benchmarks import TEST_SPLITS
@@ -75,3 +82,32 @@ def test_the_test_splits_are_read_as_json_or_as_json_lines(tmp_path: Path) -> No
     for text in (json.dumps([row]), json.dumps(row) + "\n"):
         (tmp_path / "gsm8k/test.jsonl").write_text(text)
         assert len(read_test_splits(["gsm8k"], tmp_path, None, hub=False)["gsm8k"]) == 1
+
+
+def test_what_no_folder_has_is_read_from_the_hub(tmp_path: Path) -> None:
+    """The real client over HTTP, against a small Hub that has two of the canonical datasets."""
+    answers = {"question": ["2 + 2?", "3 + 3?"], "answer": ["#### 4", "#### 6"]}
+    options = {"question": ["Where?"], "choices": [{"label": ["A", "B"], "text": ["in", "out"]}], "answerKey": ["B"]}
+    code = (
+        "import json; from cot_distill_datasets.eval_splits import read_test_splits\n"
+        "print(json.dumps(read_test_splits(['gsm8k', 'csqa', 'aqua', 'strategyqa'], None, None, hub=True)))"
+    )
+    with HubServer() as hub:
+        hub.add_repo("openai/gsm8k", _parquet_repo("main", "test", answers))
+        hub.add_repo("tau/commonsense_qa", _parquet_repo("default", "validation", options))
+        environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+        environment |= {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
+        ended = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == {
+        "gsm8k": [["2 + 2?", [], "4", "openai/gsm8k/main/test#0"], ["3 + 3?", [], "6", "openai/gsm8k/main/test#1"]],
+        "csqa": [["Where?", ["in", "out"], "B", "tau/commonsense_qa/default/validation#0"]],
+    }
+
+
+def _parquet_repo(config: str, split: str, columns: dict[str, list[object]]) -> dict[str, bytes]:
+    """A dataset repo as the Hub has them: a card that lists its one config, and a Parquet file."""
+    path, content = f"data/{split}-00000-of-00001.parquet", io.BytesIO()
+    pq.write_table(pa.table(columns), content)
+    card = f"---\nconfigs:\n- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {path}\n---\n"
+    return {"README.md": card.encode(), path: content.getvalue()}
