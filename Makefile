@@ -11,6 +11,9 @@ test: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
 
+bench: .venv/installed
+	$(BIN)/python tests/bench/bench_dataset.py
+
 # torch first and by itself: a plain resolution may bring gigabytes that a CPU has no use for.
 # llamafactory last and alone: it asks for older libraries than ours, but a test runs its loader only, and that does without.
 .venv/installed: $(INSTALLED)
@@ -20,4 +23,4 @@ test: .venv/installed
 	$(BIN)/pip install -q -c constraints.txt --no-deps llamafactory omegaconf
 	touch $@
 
-.PHONY: demo test
+.PHONY: demo test bench

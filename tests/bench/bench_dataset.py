@@ -1,0 +1,126 @@
+"""What building and reading a release costs, as ratios within one run (`make bench`).
+
+The yardstick is parsing the paper's files and writing them back with `datasets`, nothing else. Each measurement is a
+process of its own; its time is its wall time, imports included, its memory the peak that the kernel counted. Needs the
+real files in `../shared`; on two cores it takes some five minutes.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+SHARED = Path(__file__).parents[3] / "shared"
+DATA = SHARED / "upstream/data"
+REPEATS = 3  # of the ratio: the median counts
+
+PARSE_AND_WRITE = """
+import json, sys
+from datasets import Dataset
+for entry in json.load(open(f"{sys.argv[1]}/dataset_info.json")).values():
+    try:
+        rows = json.load(open(f"{sys.argv[1]}/{entry['file_name']}", "rb"))
+    except FileNotFoundError:
+        continue
+    names = sorted(set().union(*rows))
+    table = Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
+    table.to_parquet(f"{sys.argv[2]}/{entry['file_name']}.parquet")
+"""
+BUILD = """
+import sys
+from pathlib import Path
+from cot_distill_datasets import arith
+from cot_distill_datasets.build import build
+arith.TRAIN_SIZE = int(sys.argv[4])
+build(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+"""
+READ = """
+import sys, time
+from datasets import get_dataset_config_names, load_dataset
+start = time.perf_counter()
+names = get_dataset_config_names(sys.argv[1])
+listed = time.perf_counter()
+load_dataset(sys.argv[1], "gpt4o-fine-svamp", split="train", cache_dir=sys.argv[2])
+print(len(names), listed - start, time.perf_counter() - listed)
+"""
+
+
+def main() -> None:
+    """Print each measurement as it is made."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    rows = sum(len(json.loads(path.read_bytes())) for path in _files())
+    with tempfile.TemporaryDirectory() as folder:
+        _against_the_yardstick(Path(folder), rows)
+        _by_size(Path(folder))
+        _reading(Path(folder))
+
+
+def _against_the_yardstick(folder: Path, rows: int) -> None:
+    ratios = []
+    for _ in range(REPEATS):
+        (folder / "written").mkdir(exist_ok=True)
+        yardstick, _ = _measure(PARSE_AND_WRITE, DATA, folder / "written")
+        built, memory = _measure(BUILD, folder / "release", SHARED / "upstream", SHARED / "benchmarks", 5000)
+        ratios.append(built / yardstick)
+        print(f"parse and write {yardstick:.1f} s; build {built:.1f} s and {memory:.2f} GB: {ratios[-1]:.1f} times")
+    print(f"build / parse and write, {rows:,} rows and `arith`: {sorted(ratios)[REPEATS // 2]:.1f} (median)")
+
+
+def _by_size(folder: Path) -> None:
+    """Build from a part of each file, or from each file several times over, with next to nothing of `arith`."""
+    for size in (50_000, 200_000, 1_000_000):
+        rows = _resized(folder / "upstream", size)
+        seconds, memory = _measure(BUILD, folder / "sized", folder / "upstream", SHARED / "benchmarks", 20)
+        print(f"{rows:>9,} rows: {1e6 * seconds / rows:.0f} µs a row, {memory:.2f} GB")
+
+
+def _resized(upstream: Path, size: int) -> int:
+    files = _files()
+    contents = {path: json.loads(path.read_bytes()) for path in files}
+    factor = size / sum(len(contents[path]) for path in files)
+    (upstream / "data").mkdir(parents=True, exist_ok=True)
+    (upstream / "data/dataset_info.json").write_bytes((DATA / "dataset_info.json").read_bytes())
+    if not (upstream / "Evaluation").exists():
+        (upstream / "Evaluation").symlink_to(SHARED / "upstream/Evaluation")
+    made = {}
+    for path, rows in contents.items():
+        whole, part = int(factor), round(len(rows) * (factor % 1))
+        made[path] = rows * whole + rows[:part]
+        (upstream / "data" / path.name).write_text(json.dumps(made[path]))
+    return sum(len(made[path]) for path in files)
+
+
+def _files() -> list[Path]:
+    """The manifest's files that are there; one that two entries read counts twice."""
+    manifest = json.loads((DATA / "dataset_info.json").read_bytes())
+    paths = [DATA / entry["file_name"] for entry in manifest.values()]
+    return [path for path in paths if path.is_file()]
+
+
+def _reading(folder: Path) -> None:
+    command = [sys.executable, "-c", READ, str(folder / "release"), str(folder / "cache")]
+    names, listing, loading = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    print(
+        f"listing {names} configs {float(listing):.2f} s; one cold load_dataset {float(loading):.2f} s, after imports"
+    )
+
+
+def _measure(code: str, *args: object) -> tuple[float, float]:
+    """Run `code` in a process of its own; return its wall seconds and its peak memory in GB."""
+    start = time.perf_counter()
+    silent = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, args)], env=silent, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"the measured process failed: {process.args!r}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1e6
+
+
+if __name__ == "__main__":
+    main()
