@@ -15,7 +15,7 @@ from pathlib import Path
 
 from datasets import Dataset, load_dataset
 
-from . import arith, upstream
+from . import arith, manifest, upstream
 from .answers import PARSER
 from .benchmarks import BENCHMARKS, TEST_SPLITS, EvalItem, benchmark_of
 from .cards import write_dataset_card
@@ -66,7 +66,7 @@ def build(
     if benchmarks and not benchmarks.is_dir():
         raise CotDistillError(f"There is no folder {benchmarks}: --benchmarks takes the folder of the test sets.")
     with ExitStack() as stack:
-        checkout = stack.enter_context(upstream.checkout(str(upstream_source))) if upstream_source else None
+        checkout = stack.enter_context(manifest.checkout(str(upstream_source))) if upstream_source else None
         names = TEST_SPLITS if checkout or benchmarks else ["arith"]
         splits = read_test_splits(names, benchmarks, checkout, hub=checkout is not None)
         sources = _Sources(_arith_readers())
@@ -174,14 +174,14 @@ def _add_upstream(sources: _Sources, checkout: Path, benchmarks: Collection[str]
 
     Configs of other than `benchmarks` are left out: nobody can say which of their rows leak a test split.
     """
-    data = upstream.data_folder(checkout)
+    data = manifest.data_folder(checkout)
     golds: dict[str, dict[str, upstream.Gold]] = {}
     broken: dict[str, str] = {}  # without its golds a benchmark's contradictions would stay
-    entries = upstream.read_manifest(data)
+    entries = manifest.read_manifest(data)
     for entry in sorted(entries, key=lambda entry: entry.config.teacher != "answer"):  # the golds first
         name, benchmark = str(entry.config), entry.config.benchmark
         try:
-            if not upstream.file_of(entry, data).is_file():
+            if not manifest.file_of(entry, data).is_file():
                 sources.absent.append(entry.file_name)
             elif benchmark not in benchmarks:
                 sources.left_out[name] = f"{name}: no test split of {benchmark} is at hand (--unchecked keeps it)."

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cot_distill_datasets.manifest import data_folder, file_of, read_manifest
 from cot_distill_datasets.questions import parse_question
 from cot_distill_datasets.schema import question_id
-from cot_distill_datasets.upstream import _question, _read_json, data_folder, file_of, read_manifest
+from cot_distill_datasets.upstream import _question, _read_json
 
 
 @pytest.mark.parametrize(

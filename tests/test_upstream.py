@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.manifest import config_of, data_folder, read_manifest
 from cot_distill_datasets.schema import Row
-from cot_distill_datasets.upstream import config_of, data_folder, read_golds, read_manifest, read_rows
+from cot_distill_datasets.upstream import read_golds, read_rows
 
 
 def test_every_name_of_the_manifest_is_one_config(upstream: Path) -> None:
