@@ -76,7 +76,7 @@ def _by_size(folder: Path) -> None:
     for size in (50_000, 200_000, 1_000_000):
         rows = _resized(folder / "upstream", size)
         seconds, memory = _measure(BUILD, folder / "sized", folder / "upstream", SHARED / "benchmarks", 20)
-        print(f"{rows:>9,} rows: {1e6 * seconds / rows:.0f} µs a row, {memory:.2f} GB")
+        print(f"{rows:>9,} rows: {seconds:.1f} s, {1e6 * seconds / rows:.0f} µs a row, {memory:.2f} GB")
 
 
 def _resized(upstream: Path, size: int) -> int:
