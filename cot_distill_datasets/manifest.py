@@ -24,6 +24,7 @@ from .taxonomy import ConfigName, CotDistillError
 
 MANIFEST = "dataset_info.json"
 
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _REPOSITORY = re.compile(r"(?:https|ssh|file)://")  # no `ext::`, which runs a command
 
 # Words of the manifest's names → ours. The first that occurs counts.
@@ -89,7 +90,8 @@ def checkout(source: str) -> Iterator[Path]:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
-            raise CotDistillError(f"git cannot clone {source}: {' '.join(said)}") from error
+            complaint = f"git cannot clone {source}: {' '.join(said)}"
+            raise CotDistillError(_CREDENTIALS.sub("//", complaint)) from None  # the cause quotes the whole URL
         yield Path(folder)
 
 

@@ -125,6 +125,14 @@ def test_the_release_is_cloned_from_its_url(tmp_path: Path, small_upstream: Path
     assert (tmp_path / "cloned/release.json").read_bytes() == (tmp_path / "local/release.json").read_bytes()
 
 
+def test_credentials_of_a_url_are_in_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = "https://me:hf_MustNeverBeSeen@127.0.0.1:9/release.git"
+    assert main(["build", "--upstream", url, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "git cannot clone https://127.0.0.1:9/release.git" in said.err
+    assert "MustNeverBeSeen" not in said.out + said.err
+
+
 @pytest.mark.parametrize("url", ["file:///nowhere/at/all", "ext::sh -c touch% pwned"])
 def test_a_url_that_cannot_be_cloned_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
