@@ -40,6 +40,7 @@ class ConfigAudit:
     in_test: int = 0  # the question is in a test split
     stem_in_test: int = 0  # only without its options
     ngram_in_test: int = 0  # shares 13 words in a row with a question of a test split
+    near_test: int = 0  # resembles a question of its benchmark's test split
     exact_duplicates: int = 0  # rows whose question the config has already
     near_duplicates: int = 0  # rows whose question resembles another one of the config
 
@@ -70,6 +71,7 @@ class Audit:
     broken: list[str]
     configs: list[ConfigAudit]
     comparisons: list[Comparison]
+    flagged: dict[str, list[str]]  # `stem`, `ngram`, `near` → ids of training questions that touch a test split so
 
 
 def audit(folder: Path) -> Audit:
@@ -89,14 +91,16 @@ def audit(folder: Path) -> Audit:
         rows = _read(stats, folder, broken)
         broken += broken_rules(stats, rows, release.edition, test_ids)
         rows_of[stats.name] = [{key: row[key] for key in ("id", "question", "choices")} for row in rows]
-    comparisons = _comparisons(release, rows_of)
+    overlap = _overlap(tests, rows_of)
     if release.edition == "aligned":
         broken += _unaligned(release, rows_of)
     done = Audit(
         release_hash(folder), release.edition, release.parser,
         {name: version(name) for name in ("cot-distill", "math-verify", "datasketch")},
         {"ngram_words": NGRAM, "shingle_words": SHINGLE, "near_jaccard": NEAR},
-        release.unchecked, list(dict.fromkeys(broken)), _overlaps(release, rows_of, tests), comparisons,
+        release.unchecked, list(dict.fromkeys(broken)),
+        [_counted(stats, rows_of[stats.name], overlap) for stats in release.training],
+        _comparisons(release, rows_of), _flagged(overlap),
     )  # fmt: skip
     write_whole(folder / AUDIT, json.dumps(dataclasses.asdict(done), indent=1) + "\n")
     write_whole(folder / PAGE, render_page("audit.md.jinja", audit=done, release=release))
@@ -124,33 +128,56 @@ def _read(stats: ConfigStats, folder: Path, broken: list[str]) -> list[Row]:
     return rows
 
 
-def _overlaps(release: Release, rows_of: dict[str, list[Row]], tests: list[Row]) -> list[ConfigAudit]:
+@dataclass(frozen=True)
+class _Overlap:
+    """Which questions touch a test split, and which resemble each other, by id."""
+
+    test_ids: set[str]
+    stems: set[str]
+    ngrams: set[str]
+    near: dict[str, set[str]]
+
+
+def _overlap(tests: list[Row], rows_of: dict[str, list[Row]]) -> _Overlap:
     test_ids, test_stems = {row["id"] for row in tests}, {stem(row["question"]) for row in tests}
     test_ngrams = set[str]().union(*(ngrams(words(row["question"], row["choices"]), NGRAM) for row in tests))
-    questions = {row["id"]: words(row["question"], row["choices"]) for rows in rows_of.values() for row in rows}
+    questions = {row["id"]: row for rows in rows_of.values() for row in rows}
+    texts = {id_: words(row["question"], row["choices"]) for id_, row in questions.items()}
     by_benchmark: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for id_, text in questions.items():
+    for id_, text in texts.items():
         by_benchmark[id_.partition("-")[0]][id_] = text
     near: dict[str, set[str]] = {}
     for found in track(by_benchmark.values(), description="Near-duplicates"):
         near |= near_duplicates(found)
-    overlapping = {id_ for id_, text in questions.items() if not test_ngrams.isdisjoint(ngrams(text, NGRAM))}
-    audits = []
-    for stats in release.training:
-        ids = [row["id"] for row in rows_of[stats.name]]
-        stems = sum(stem(row["question"]) in test_stems for row in rows_of[stats.name] if row["id"] not in test_ids)
-        present = set(ids)
-        audits.append(
-            ConfigAudit(
-                stats,
-                in_test=sum(id_ in test_ids for id_ in ids),
-                stem_in_test=stems,
-                ngram_in_test=sum(id_ in overlapping for id_ in ids),
-                exact_duplicates=len(ids) - len(present),
-                near_duplicates=sum(not near.get(id_, set()).isdisjoint(present) for id_ in ids),
-            )
-        )
-    return audits
+    return _Overlap(
+        test_ids,
+        {id_ for id_, row in questions.items() if id_ not in test_ids and stem(row["question"]) in test_stems},
+        {
+            id_
+            for id_, text in texts.items()
+            if id_ not in test_ids and not test_ngrams.isdisjoint(ngrams(text, NGRAM))
+        },
+        near,
+    )
+
+
+def _counted(stats: ConfigStats, rows: list[Row], overlap: _Overlap) -> ConfigAudit:
+    ids = [row["id"] for row in rows]
+    present = set(ids)
+    return ConfigAudit(
+        stats,
+        in_test=sum(id_ in overlap.test_ids for id_ in ids),
+        stem_in_test=sum(id_ in overlap.stems for id_ in ids),
+        ngram_in_test=sum(id_ in overlap.ngrams for id_ in ids),
+        near_test=sum(not overlap.near.get(id_, set()).isdisjoint(overlap.test_ids) for id_ in ids),
+        exact_duplicates=len(ids) - len(present),
+        near_duplicates=sum(not overlap.near.get(id_, set()).isdisjoint(present) for id_ in ids),
+    )
+
+
+def _flagged(overlap: _Overlap) -> dict[str, list[str]]:
+    near = {id_ for id_, others in overlap.near.items() if id_ not in overlap.test_ids and others & overlap.test_ids}
+    return {"stem": sorted(overlap.stems), "ngram": sorted(overlap.ngrams), "near": sorted(near)}
 
 
 def _levels(release: Release) -> dict[tuple[str, str], dict[str, ConfigStats]]:

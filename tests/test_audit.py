@@ -37,6 +37,11 @@ def test_the_release_of_the_real_files_keeps_its_promises(audited: Path) -> None
     assert configs["answer-obqa"]["exact_duplicates"] == 5
     assert configs["answer-gsm8k"]["near_duplicates"] == 2
     assert configs["answer-svamp"]["ngram_in_test"] > 100  # SVAMP is made of variations
+    assert (
+        len([id_ for id_ in found["flagged"]["ngram"] if id_.startswith("svamp-")])
+        == (configs["answer-svamp"]["ngram_in_test"])
+    )
+    assert len(found["flagged"]["stem"]) == 23
 
 
 def test_levels_are_compared_by_measured_length_and_alignment(audited: Path) -> None:
