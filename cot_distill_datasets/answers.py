@@ -22,20 +22,26 @@ from .numerals import NUMBER, normalise_number, number_value
 
 Kind = Literal["number", "choice", "boolean", "math"]
 
-PARSER = "cot-distill answers 2"  # stands beside every share of agreement: the parser decides it, not the teacher
+PARSER = "cot-distill answers 3"  # stands beside every share of agreement: the parser decides it, not the teacher
 CLOSING = "The answer is"  # the closing sentence of every completion: `The answer is {answer}`
 LETTERS = "ABCDEFGH"
 
 # No word boundary before a capital T: released texts lost line breaks ("= 2The answer is 2").
-_CONCLUSION = re.compile(r"(?:The|\bthe) (?:final |correct )?answer is:?")
-_LEAD = re.compile(r"\b(?:So|Thus|Hence|Therefore),?\s+\Z")
+_CONCLUSION = re.compile(r"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer is:?")
+_LEAD = re.compile(r"(?:\b(?:So|Thus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z")
+_BOUNDARY = re.compile(r"(?:\A|[.!?:;)\]}\"'”’*>\n])\s*\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷]\s*[\d$(]")
+_DENIED = re.compile(r"\W*(?:not|incorrect|wrong|none)\b", re.IGNORECASE)
+_GOES_ON = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …": not yet
+_MOST_WORDS = 6  # behind an answer, in its closing sentence: "Option C: nutrients"; more is part of the reasoning
 
-# "(B)", "Option B", "B: 1/2", "<answer> B", "isD"; in "A large one" the A is an article, in "E's" the E is a name.
-_LETTER = r"([A-H])(?![A-Za-z]|['’]s)(?!(?<=A) (?!is\b)[a-z])"
+# "(B)", "Option B", "B: 1/2", "<answer> B", "isD", "E=10"; in "A large one" the A is an article, in "E's" the E is a
+# name. A letter in small type counts where it is all there is. The benchmarks have five options at most.
+_LETTER = r"([A-E])(?![A-Za-z]|['’]s)(?!(?<=A) (?!is\b)[a-z])"
 _LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|\W)*{_LETTER}")
-_LATER_LETTER = re.compile(r"\(([A-H])\)|[=.:]\s*([A-H])\W*$")  # "The answer is 4 (C)", "is 7=D"
+_SMALL_LETTER = re.compile(r"(?i:option|choice|\W)*([a-e])\W*$")
+_LATER_LETTER = re.compile(r"\(([A-E])\)|[=.:]\s*([A-E])\W*$")  # "The answer is 4 (C)", "is 7=D"
 _LONE_LETTER = re.compile(rf"(?<![\w'’-]){_LETTER}(?!-\w)")
 _TRUTH = {"true": "True", "yes": "True", "false": "False", "no": "False"}
 _LEADING_TRUTH = re.compile(r"\W*(true|false|yes|no)\b", re.IGNORECASE)
@@ -57,26 +63,46 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     return None if strict else _last(text, kind)
 
 
-def has_closing(text: str) -> bool:
-    """Whether a closing sentence stands anywhere in `text`."""
-    return _last_conclusion(text) is not None
-
-
-def without_closing(text: str) -> str:
+def without_closing(text: str, kind: Kind) -> str:
     """Return `text` without its last sentence where that is a closing sentence, else as it is.
 
-    Work inside the closing sentence stays: of "The answer is 19 + 18 = 37" the equation is kept.
+    Reasoning inside it stays: of "The answer is 19 + 18 = 37" the equation, of "The answer is C because only 400 is
+    divisible by 100" the reason. A sentence that states no answer, or that began before ("However, the answer is 29"),
+    is none.
     """
     conclusion = _last_conclusion(text)
     if conclusion is None:
         return text
-    sentence, *behind = _SENTENCE_END.split(text[conclusion.end() :].strip(), maxsplit=1)
-    if any(part.strip() for part in behind):
+    tail = text[conclusion.end() :].strip()
+    if kind == "math":
+        stated, behind = latex.leading_expression(tail)
+    else:
+        stated, *rest = _SENTENCE_END.split(tail, maxsplit=1)
+        behind = "".join(rest)
+    before, is_whole = _before(text, conclusion.start())
+    if behind.strip(" .\n*$") or not is_whole or (tail and _concluded(tail, kind) is None):
         return text
-    work = f"{sentence}." if "=" in sentence else ""
-    lead = _LEAD.search(text[max(0, conclusion.start() - 14) : conclusion.start()])
-    before = text[: conclusion.start() - (len(lead[0]) if lead else 0)]
-    return f"{before.rstrip()} {work}".strip()
+    return f"{before} {_reasoning(stated, kind)}".strip()
+
+
+def _before(text: str, start: int) -> tuple[str, bool]:
+    """Return what stands before the closing sentence that begins at `start`, and whether it begins there."""
+    lead = _LEAD.search(text[max(0, start - 14) : start])
+    before = text[: start - len(lead[0]) if lead else start].rstrip()
+    if lead and lead[0].lstrip(",; \n")[0].islower():  # "2 + 3 = 5, so the answer is 5"
+        return f"{before.rstrip(',;')}.", bool(before)
+    is_whole = lead is not None or text[start].isupper() or _BOUNDARY.search(before) is not None
+    if before.endswith(","):  # "Olga has 12 fish, The answer is D"
+        before = f"{before[:-1]}."
+    return before, is_whole and not before.endswith(("=", "+"))
+
+
+def _reasoning(stated: str, kind: Kind) -> str:
+    """Return what a closing sentence holds beyond its answer."""
+    if kind in ("choice", "boolean"):
+        answer = (_LEADING_LETTER if kind == "choice" else _LEADING_TRUTH).match(stated)
+        stated = stated[answer.end() :].strip(" .:;,)-–*") if answer else stated
+    return f"{stated}." if "=" in stated or len(stated.split()) > _MOST_WORDS else ""
 
 
 def normalise(answer: str, kind: Kind) -> str | None:
@@ -84,7 +110,7 @@ def normalise(answer: str, kind: Kind) -> str | None:
     if kind == "number":
         return normalise_number(answer)
     if kind == "math":
-        return latex.tidy(answer) or None
+        return latex.canonical(answer) or None
     return _concluded(answer.strip(), kind)
 
 
@@ -111,16 +137,20 @@ def _last_conclusion(text: str) -> re.Match[str] | None:
 
 def _concluded(behind: str, kind: Kind) -> str | None:
     """Return the answer of a closing sentence from the text behind its "The answer is"."""
+    if _DENIED.match(behind):
+        return None
     if kind == "math":
-        return latex.leading_expression(behind)
+        expression, rest = latex.leading_expression(behind)
+        return None if _GOES_ON.match(rest) else latex.conclude(expression)
     sentence = _SENTENCE_END.split(behind, maxsplit=1)[0]
     if kind == "number":
-        return _first_number(sentence.rpartition("=")[2])
+        worked = re.split(r"(?<=\S)\s+\(", sentence, maxsplit=1)[0]  # "4000 (and not 3000)"
+        return _first_number(worked.rpartition("=")[2])
     if kind == "boolean":
         truth = _LEADING_TRUTH.match(sentence)
         return _TRUTH[truth[1].lower()] if truth else None
-    letter = _LEADING_LETTER.match(sentence) or _LATER_LETTER.search(sentence)
-    return letter[letter.lastindex or 1] if letter else None
+    letter = _LEADING_LETTER.match(sentence) or _SMALL_LETTER.match(sentence) or _LATER_LETTER.search(sentence)
+    return letter[letter.lastindex or 1].upper() if letter else None
 
 
 def _first_number(expression: str) -> str | None:

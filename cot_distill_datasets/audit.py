@@ -1,7 +1,7 @@
 """`cot-distill audit DIR`: read a release back, count what is in it, and say which promise of its edition is broken.
 
-It writes `audit.json` and `audit.md` into the release. What `build` counted while it read is repeated from
-`release.json`; everything else is computed from the Parquet files.
+It writes `audit.json` and `audit.md` into the release. What was dropped, and the flags and the agreement of the rows
+read, is repeated from `release.json`, since the dropped rows are gone; all else is computed from the Parquet files.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .cards import render_page
 from .folders import write_whole
 from .overlap import NEAR, NGRAM, SHINGLE, near_duplicates, ngrams, words
 from .progress import track
-from .release import INDEX, ConfigStats, Release, read_release
+from .release import INDEX, ConfigStats, Release, mean_lengths, read_release
 from .rules import broken_rules
 from .schema import FEATURES, Row, stem
-from .taxonomy import ConfigName, CotDistillError
+from .taxonomy import ConfigName, CotDistillError, eval_config
 
 
 AUDIT, PAGE = "audit.json", "audit.md"
@@ -37,6 +37,8 @@ class ConfigAudit:
     """What was found in the rows of one config."""
 
     stats: ConfigStats
+    mean_words: float
+    mean_steps: float
     in_test: int = 0  # the question is in a test split
     stem_in_test: int = 0  # only without its options
     ngram_in_test: int = 0  # shares 13 words in a row with a question of a test split
@@ -85,12 +87,17 @@ def audit(folder: Path) -> Audit:
         raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
     broken: list[str] = []
     rows_of: dict[str, list[Row]] = {}
+    lengths: dict[str, tuple[float, float]] = {}
     tests = [row for stats in release.configs if stats.split == "test" for row in _read(stats, folder, broken)]
     test_ids = {row["id"] for row in tests}
     for stats in track(release.configs, description="Auditing configs"):
         rows = _read(stats, folder, broken)
         broken += broken_rules(stats, rows, release.edition, test_ids)
         rows_of[stats.name] = [{key: row[key] for key in ("id", "question", "choices")} for row in rows]
+        lengths[stats.name] = mean_lengths(rows)
+        if lengths[stats.name] != (stats.mean_words, stats.mean_steps):
+            broken.append(f"{stats.name}: its rationales have not the mean length that release.json says.")
+    broken += _untested(release)
     overlap = _overlap(tests, rows_of)
     if release.edition == "aligned":
         broken += _unaligned(release, rows_of)
@@ -99,8 +106,8 @@ def audit(folder: Path) -> Audit:
         {name: version(name) for name in ("cot-distill", "math-verify", "datasketch")},
         {"ngram_words": NGRAM, "shingle_words": SHINGLE, "near_jaccard": NEAR},
         release.unchecked, list(dict.fromkeys(broken)),
-        [_counted(stats, rows_of[stats.name], overlap) for stats in release.training],
-        _comparisons(release, rows_of), _flagged(overlap),
+        [_counted(stats, rows_of[stats.name], lengths[stats.name], overlap) for stats in release.training],
+        _comparisons(release, rows_of, lengths), _flagged(overlap),
     )  # fmt: skip
     write_whole(folder / AUDIT, json.dumps(dataclasses.asdict(done), indent=1) + "\n")
     write_whole(folder / PAGE, render_page("audit.md.jinja", audit=done, release=release))
@@ -161,11 +168,12 @@ def _overlap(tests: list[Row], rows_of: dict[str, list[Row]]) -> _Overlap:
     )
 
 
-def _counted(stats: ConfigStats, rows: list[Row], overlap: _Overlap) -> ConfigAudit:
+def _counted(stats: ConfigStats, rows: list[Row], lengths: tuple[float, float], overlap: _Overlap) -> ConfigAudit:
     ids = [row["id"] for row in rows]
     present = set(ids)
     return ConfigAudit(
         stats,
+        *lengths,
         in_test=sum(id_ in overlap.test_ids for id_ in ids),
         stem_in_test=sum(id_ in overlap.stems for id_ in ids),
         ngram_in_test=sum(id_ in overlap.ngrams for id_ in ids),
@@ -190,23 +198,38 @@ def _levels(release: Release) -> dict[tuple[str, str], dict[str, ConfigStats]]:
     return {key: found for key, found in levels.items() if len(found) > 1}
 
 
-def _comparisons(release: Release, rows_of: dict[str, list[Row]]) -> list[Comparison]:
+def _comparisons(
+    release: Release, rows_of: dict[str, list[Row]], lengths_of: dict[str, tuple[float, float]]
+) -> list[Comparison]:
     compared = []
     for (teacher, benchmark), levels in _levels(release).items():
         ids = [{row["id"] for row in rows_of[stats.name]} for stats in levels.values()]
-        lengths = {level: stats.mean_words for level, stats in levels.items()}
+        lengths = {level: lengths_of[stats.name][0] for level, stats in levels.items()}
         compared.append(
             Comparison(
                 teacher,
                 benchmark,
                 lengths,
-                {level: stats.mean_steps for level, stats in levels.items()},
+                {level: lengths_of[stats.name][1] for level, stats in levels.items()},
                 [finer for coarser, finer in pairwise(lengths) if lengths[finer] <= lengths[coarser]],
                 shared=len(set.intersection(*ids)),
                 questions=len(set.union(*ids)),
             )
         )
     return compared
+
+
+def _untested(release: Release) -> list[str]:
+    """Return a sentence for each benchmark of which nobody can say that no row is in its test split."""
+    if not release.training:
+        return ["The release has no training config."]
+    tested = {stats.name for stats in release.configs if stats.split == "test"}
+    benchmarks = {ConfigName.parse(stats.name).benchmark for stats in release.training} - set(release.unchecked)
+    return [
+        f"{benchmark}: there is no `{eval_config(benchmark)}`, so that its rows cannot be checked for leaks."
+        for benchmark in sorted(benchmarks)
+        if release.edition != "paper" and eval_config(benchmark) not in tested
+    ]
 
 
 def _unaligned(release: Release, rows_of: dict[str, list[Row]]) -> list[str]:
@@ -222,9 +245,17 @@ def _unaligned(release: Release, rows_of: dict[str, list[Row]]) -> list[str]:
 
 
 def passed(folder: Path) -> bool:
-    """Whether the release in `folder`, as it lies there, was audited and keeps its promises."""
+    """Whether the release in `folder` was audited, keeps its promises, and lies there as it was then."""
     try:
         found: dict[str, Any] = json.loads((folder / AUDIT).read_text())
     except (OSError, ValueError):
         return False
-    return not found["broken"] and found["release"] == release_hash(folder)
+    release = read_release(folder)
+    if release is None or found["broken"] or found["release"] != release_hash(folder):
+        return False
+    return all(_is_as_written(stats, folder) for stats in release.configs)
+
+
+def _is_as_written(stats: ConfigStats, folder: Path) -> bool:
+    path = folder / stats.file
+    return path.is_file() and sha256(path.read_bytes()).hexdigest()[:16] in path.name

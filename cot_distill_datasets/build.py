@@ -177,7 +177,8 @@ def _add_upstream(sources: _Sources, checkout: Path, benchmarks: Collection[str]
     data = manifest.data_folder(checkout)
     golds: dict[str, dict[str, upstream.Gold]] = {}
     broken: dict[str, str] = {}  # without its golds a benchmark's contradictions would stay
-    entries = manifest.read_manifest(data)
+    entries, refused = manifest.read_manifest(data)
+    sources.left_out |= refused
     for entry in sorted(entries, key=lambda entry: entry.config.teacher != "answer"):  # the golds first
         name, benchmark = str(entry.config), entry.config.benchmark
         try:

@@ -28,6 +28,7 @@ def write_dataset_card(release: Release, folder: Path) -> None:
     splits = {stats.name.removeprefix(f"{EVAL_PREFIX}-") for stats in release.configs}
     benchmarks = {name: TEST_SPLITS[name] for name in TEST_SPLITS if name in splits | {c.benchmark for c in names}}
     teachers = {config.teacher for config in names}
+    agreements = [round(100 * stats.agreement) for stats in release.training if stats.agreement is not None]
     data = DatasetCardData(
         language="en",
         license=sorted({benchmark.licence for benchmark in benchmarks.values()}),
@@ -54,6 +55,8 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         teachers=TEACHERS,
         terms={name: terms for name, terms in TEACHER_TERMS.items() if name in teachers},
         from_paper=any(config.benchmark != "arith" for config in names),
+        lowest=min(agreements, default=None),
+        highest=max(agreements, default=None),
     ).save(folder / "README.md")
 
 

@@ -19,7 +19,7 @@ def main(args: list[str] | None = None) -> int:
     options = _parser().parse_args(args)
     try:
         return int(options.run(options))
-    except CotDistillError as error:
+    except (CotDistillError, OSError) as error:
         print(f"cot-distill: {error}", file=sys.stderr)
         return 2
 

@@ -2,7 +2,7 @@
 
 | edition | rows |
 |---|---|
-| `clean` | repaired, no test question, no row whose teacher contradicts the gold |
+| `clean` | repaired, no test question, no row whose teacher contradicts the gold or wrote nothing but its answer |
 | `paper` | as the paper trained: all rows, the teacher's own repaired text as completion |
 | `aligned` | `clean`, and only questions that all levels and formats of a teacher and benchmark have, in one order |
 """
@@ -49,8 +49,13 @@ def select(
     if edition == "paper":
         return rows, {}
     safe = [row for row in rows if row["id"] not in tests.ids]
-    kept = [row for row in safe if row["is_correct"] is not False]
-    dropped = {"leaked": len(rows) - len(safe), "contradicting": len(safe) - len(kept)}
+    true = [row for row in safe if row["is_correct"] is not False]
+    kept = [row for row in true if row["rationale"] != ""]
+    dropped = {
+        "leaked": len(rows) - len(safe),
+        "contradicting": len(safe) - len(true),
+        "no_rationale": len(true) - len(kept),
+    }
     if shared is not None:
         first = {row["id"]: row for row in reversed(kept) if row["id"] in shared}  # of a repeated question the first
         dropped["unaligned"] = len(kept) - len(first)

@@ -21,6 +21,7 @@ from .repairs import repair_text
 from .taxonomy import CotDistillError
 
 
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a row of another layout raises
 # `type` of the MATH files; the paper takes four of the seven subjects.
 _MATH_TYPES = {"Prealgebra", "Algebra", "Counting & Probability", "Number Theory"}
 
@@ -49,7 +50,7 @@ def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> lis
         if folder and relative and (path := folder / relative).is_file():
             try:
                 return list(_items(name, _read(path), relative))
-            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            except (OSError, *_MALFORMED) as error:
                 raise CotDistillError(f"The test file {path} cannot be read as {name}: {error!r}.") from error
     return None
 
@@ -67,7 +68,10 @@ def _from_hub(name: str) -> list[EvalItem] | None:
             rows = load_dataset(repo, config, split=split)
         except OSError:  # no such dataset, or the Hub cannot be reached
             return None
-        items += _items(name, rows, "/".join(filter(None, (repo, config, split))))
+        try:
+            items += _items(name, rows, "/".join(filter(None, (repo, config, split))))
+        except _MALFORMED as error:
+            raise CotDistillError(f"The Hub's {repo} cannot be read as {name}: {error!r}.") from error
     return items or None
 
 
@@ -78,7 +82,7 @@ def _items(name: str, rows: Iterable[dict[str, Any]], source: str) -> Iterator[E
         if name == "math" and row["type"] not in _MATH_TYPES:
             continue
         question, choices, gold = _READERS[name](row)
-        if (answer := normalise(gold, kind) if kind != "math" else gold) is None:
+        if (answer := normalise(gold, kind)) is None:
             raise ValueError(f"row {index} has no {kind} as its gold: {gold!r}")
         yield EvalItem(question.strip(), choices, answer, f"{source}#{index}")
 

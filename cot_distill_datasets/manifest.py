@@ -109,20 +109,28 @@ def data_folder(upstream: Path) -> Path:
     )
 
 
-def read_manifest(data: Path) -> list[Entry]:
-    """Return the manifest's entries, sorted by config.
+def read_manifest(data: Path) -> tuple[list[Entry], dict[str, str]]:
+    """Return the manifest's entries, sorted by config, and why each of the others cannot be read, by its name.
 
     Raises:
-        CotDistillError: the manifest is not what the release has, or two entries are the same config.
+        CotDistillError: the manifest is not what the release has.
     """
+    entries: dict[ConfigName, Entry] = {}
+    refused: dict[str, str] = {}
     try:
-        manifest = json.loads((data / MANIFEST).read_bytes())
-        entries = [_entry(name, described) for name, described in manifest.items()]
+        for name, described in json.loads((data / MANIFEST).read_bytes()).items():
+            try:
+                entry = _entry(name, described)
+            except CotDistillError as error:
+                refused[name] = str(error)
+                continue
+            if entry.config in entries:
+                refused[name] = f"The manifest's name {name!r} is a second entry for {entry.config}."
+            else:
+                entries[entry.config] = entry
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CotDistillError(f"The manifest {data / MANIFEST} cannot be read: {error}.") from error
-    if len({entry.config for entry in entries}) < len(entries):
-        raise CotDistillError(f"The manifest {data / MANIFEST} has two entries for one config.")
-    return sorted(entries, key=lambda entry: entry.config)
+    return [entries[config] for config in sorted(entries)], refused
 
 
 def _entry(name: str, described: Any) -> Entry:
@@ -138,7 +146,7 @@ def file_of(entry: Entry, data: Path) -> Path:
     Raises:
         CotDistillError: the manifest points outside its own folder.
     """
-    path = (data / entry.file_name).resolve()
+    path = (data / entry.file_name.replace("\0", "")).resolve()
     if not path.is_relative_to(data.resolve()):
         raise CotDistillError(f"{entry.file_name}: the manifest points outside {data}.")
     return path

@@ -11,7 +11,8 @@ from fractions import Fraction
 
 
 _PLAIN_NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?(?:/\d+)?|\.\d+)")
-_DRESS = re.compile(r"[\s,$]")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # a comma before other than three digits is that of a list
+_DRESS = re.compile(r"\$|(?<=[-−$/])\s|\s(?=/)")
 
 MAX_DIGITS = 100  # a longer run of digits is noise, and slow to convert
 
@@ -42,4 +43,4 @@ def number_value(answer: str) -> Fraction | None:
 
 
 def _plain(answer: str) -> str:
-    return _DRESS.sub("", answer).replace("−", "-")
+    return _THOUSANDS.sub("", _DRESS.sub("", answer.strip())).replace("−", "-")

@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from datasketch import MinHash, MinHashLSH
-
-from .schema import stem
 
 
 NGRAM = 13  # words: the length of the usual contamination checks (GPT-3, arXiv 2005.14165, appendix C)
@@ -23,7 +22,7 @@ _WORD = re.compile(r"\w+")
 
 def words(question: str, choices: list[str]) -> list[str]:
     """Return the words of a question and its options: what is left when the prompt's scaffolding is taken off."""
-    return _WORD.findall(stem(" ".join([question, *choices])))
+    return _WORD.findall(unicodedata.normalize("NFKC", " ".join([question, *choices])).casefold())
 
 
 def ngrams(text: list[str], n: int) -> set[str]:

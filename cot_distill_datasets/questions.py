@@ -47,4 +47,8 @@ def _split_options(text: str, label: str) -> list[str]:
             break
         options.append(rest[: found.start()])
         rest = rest[found.end() :]
-    return [option.strip() for option in [*options[1:], rest]]  # what stands before the A is nothing
+    found_options = [option.strip() for option in [*options[1:], rest]]  # what stands before the A is nothing
+    labelled = [f"{letter})" for letter in LETTERS]
+    if all(option.startswith(label) for option, label in zip(found_options, labelled)):  # "(A) A) 14 (B) B) 15"
+        return [option[2:].strip() for option in found_options]
+    return found_options

@@ -55,8 +55,10 @@ class ConfigStats:
 DROPPED = {
     "other_teacher": "keyed under another teacher's output",
     "no_answer": "neither a gold nor a conclusion",
+    "empty": "there is no text of the teacher",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
+    "no_rationale": "the teacher's text is only its closing sentence",
     "unaligned": "another level of the teacher lacks the question, or the config has it twice",
 }
 
@@ -119,8 +121,8 @@ def write_config(
     pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), written)
     digest = sha256(written.read_bytes()).hexdigest()[:16]
     path = written.rename(written.with_name(f"{split}-{digest}.parquet"))
-    texts = [row["rationale"] or "" for row in rows]
-    judged = [row["is_correct"] for row in read.rows if row["is_correct"] is not None]
+    mean_words, mean_steps = mean_lengths(rows)
+    judged = [row["is_correct"] for row in read.rows if row["is_correct"] is not None and row["teacher"] != "answer"]
     return ConfigStats(
         name=name,
         split=split,
@@ -130,9 +132,16 @@ def write_config(
         dropped=read.dropped | (dropped or {}),
         flags=dict(sorted(Counter(flag for row in read.rows for flag in row["flags"]).items())),
         agreement=round(statistics.fmean(judged), 4) if judged else None,
-        mean_words=round(statistics.fmean(len(text.split()) for text in texts), 1),
-        mean_steps=round(statistics.fmean(reasoning_steps(text) for text in texts), 1),
+        mean_words=mean_words,
+        mean_steps=mean_steps,
     )
+
+
+def mean_lengths(rows: list[Row]) -> tuple[float, float]:
+    """Return the mean words and the mean reasoning steps of the rationales, rounded to a tenth."""
+    texts = [row["rationale"] or "" for row in rows] or [""]
+    words, steps = ([measure(text) for text in texts] for measure in (lambda text: len(text.split()), reasoning_steps))
+    return round(statistics.fmean(words), 1), round(statistics.fmean(steps), 1)
 
 
 def reasoning_steps(text: str) -> int:

@@ -12,19 +12,20 @@ from __future__ import annotations
 import re
 
 from .answers import CLOSING, Kind, extract, normalise
-from .latex import last_boxed
+from .latex import last_boxed, without_drawings
 
 
 # Every flag that says "this was changed", and what was changed. `build` counts them over the rows read.
 REPAIRS = {
     "latex_escape": "LaTeX that JSON escapes destroyed was restored (a form feed and `rac` is `\\frac`)",
+    "double_escape": "LaTeX commands written with two backslashes (`\\\\pi`) were given one",
     "line_break": "a line break written as the two characters `\\n` was restored",
     "solution_path": "`<Solution Path>` tags of the teacher's prompt were taken out",
     "prompt_tag": "other remains of the teacher's prompt were taken out (`Solution Path:`, `<answer>`)",
     "cut_gold": "a MATH gold that was cut at its first `}` was completed from the solution",
     "gold_form": "a gold with other text around it (`C.`, `Option B`, an explanation) was brought to its bare form",
     "trailing_zero": "a whole number written as `145.0` closes as `145`",
-    "missing_closing": "the text had no closing sentence; one was added",
+    "missing_closing": "the text did not end with a closing sentence; one was added",
     "doubled_closing": "the text closed twice or more with the same answer; once is left",
     "gold_appended": "a gold stood behind the teacher's own, different conclusion; the teacher's answer is its own",
 }
@@ -42,22 +43,32 @@ _LETTERS = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _DESTROYED = re.compile(
     "|".join(f"{control}(?=(?:{'|'.join(rests.split())})(?![A-Za-z]))" for control, rests in _RESTS.items())
 )
-_WRITTEN_BREAK = re.compile(r"\\+n(?![A-Za-z])")
+_DESTROYED_NE = re.compile(r" ?\n ?e (?=[^$\n]{1,40}\$)")  # `\\ne`, but only inside a formula
+_WRITTEN_BREAK = re.compile(r"\\+n(?![a-z])")
+_DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2,}|[!$:;,%])")
 _SOLUTION_PATH = re.compile(r"[ \t]*</?(?:step-by-step )?solution path>[ \t]*", re.IGNORECASE)
 _TAG = re.compile(r"[ \t]*</?(?:answer|explanation|conclusion|final answer)>[ \t]*", re.IGNORECASE)
 _LABEL = re.compile(r"\A\W*(?:step-by-step )?solution path:\s*", re.IGNORECASE)
 _FRAMED_CLOSING = re.compile(rf"<({CLOSING} [^<>]*)>")
+# What an explanation behind a gold says of it: "… (ANSWERB", "Hence option A is the greatest", "so D".
+_EXPLAINED = re.compile(
+    r"(?i:\banswer|\bans|\boption|\bchoice|\bso)\W*(?i:is)?\W*([A-E])(?![A-Za-z'’+*/=-])(?! ?[+*/=-])"
+)
 _TRAILING_ZERO = re.compile(r"-?[\d,]+\.0+")
 
 
 def repair_text(text: str) -> tuple[str, list[str]]:
     """Return a question or response as its writer meant it, stripped, and the names of the repairs it needed."""
     repairs = []
-    if "\\" in text or _DESTROYED.search(text):
+    if "\\" in text or not text.isprintable():
         restored = _DESTROYED.sub(lambda control: "\\" + _LETTERS[control[0]], text)
+        restored = _DESTROYED_NE.sub(_restored_ne, restored)
         repairs += ["latex_escape"] if restored != text else []
-        text = _WRITTEN_BREAK.sub("\n", restored)
-        repairs += ["line_break"] if text != restored else []
+        broken = _WRITTEN_BREAK.sub("\n", restored)
+        repairs += ["line_break"] if broken != restored else []
+        # Where there are rows of a table or of equations, two backslashes end a row.
+        text = broken if r"\begin{" in broken else _DOUBLED.sub(r"\\", broken)
+        repairs += ["double_escape"] if text != broken else []
     if "<" in text or "ath:" in text:
         untagged = _SOLUTION_PATH.sub(" ", text)
         repairs += ["solution_path"] if untagged != text else []
@@ -66,20 +77,34 @@ def repair_text(text: str) -> tuple[str, list[str]]:
     return text.strip(), repairs
 
 
+def _restored_ne(found: re.Match[str]) -> str:
+    is_in_formula = found.string.count("$", 0, found.start()) % 2 == 1
+    return r" \ne " if is_in_formula else found[0]
+
+
 def repair_gold(gold: str, kind: Kind, solution: str | None = None) -> tuple[str | None, list[str]]:
     r"""Return the canonical gold, or None where the text holds none, and the names of the repairs it needed.
 
     A MATH gold is completed from the last `\boxed` of the solution where it is a proper prefix of that: so a gold that
-    is the first of two boxes stays.
+    is the first of two boxes stays. A letter that the gold's own explanation contradicts is no gold.
     """
     if kind == "math":
-        boxed = last_boxed(solution or "")
-        is_cut = boxed is not None and boxed.startswith(gold) and boxed != gold
-        return (boxed, ["cut_gold"]) if is_cut else (gold.strip() or None, [])
-    canonical = normalise(gold.upper() if kind == "choice" and len(gold) < 3 else gold, kind)
-    canonical = canonical or extract(gold, kind, strict=False)
+        return _repair_math_gold(gold.strip(), solution or "")
+    canonical = normalise(gold, kind) or extract(gold, kind, strict=False)
+    if kind == "choice" and any(letter != canonical for letter in _EXPLAINED.findall(gold)):
+        canonical = None
     repairs = ["trailing_zero"] if has_trailing_zero(gold) else ["gold_form"] if canonical != gold.strip() else []
     return canonical, repairs if canonical else []
+
+
+def _repair_math_gold(gold: str, solution: str) -> tuple[str | None, list[str]]:
+    boxed, outside = last_boxed(solution), without_drawings(solution)
+    if gold in solution and gold not in outside:  # it was taken out of the code of a drawing
+        return (normalise(boxed, "math"), ["cut_gold"]) if boxed else (None, [])
+    if boxed is not None and boxed.startswith(gold) and boxed != gold:
+        return normalise(boxed, "math"), ["cut_gold"]
+    canonical = normalise(gold, "math")
+    return canonical, ["gold_form"] if canonical not in (None, gold) else []
 
 
 def has_trailing_zero(conclusion: str) -> bool:

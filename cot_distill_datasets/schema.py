@@ -50,6 +50,8 @@ FEATURES = Features(
 
 Row = dict[str, Any]
 
+_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'"})
+
 
 class Read(NamedTuple):
     """The rows of a config, how many its source has, and how many of them can be no row at all, by reason."""
@@ -82,8 +84,8 @@ def _question_id(benchmark: str, question: str, choices: tuple[str, ...]) -> str
 
 @lru_cache(100_000)
 def stem(question: str) -> str:
-    """Return a question as it is compared: NFKC, one space between words, no case."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", question)).strip().casefold()
+    """Return a question as it is compared: NFKC, no case, no spaces (some files lost some), one kind of quotes."""
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", question)).translate(_QUOTES).casefold()
 
 
 def completion_text(rationale: str | None, answer: str) -> str:

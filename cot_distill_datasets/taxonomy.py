@@ -28,7 +28,7 @@ GRANULARITIES = (1, 2, 3, 4, 5, 6)  # from tersest to finest
 GRANULARITY_ALIASES = {"coarse": 1, "medium": 3, "fine": 5}
 FORMATS = ("cot", "l2m", "rar", "symbolic")  # plain, least-to-most, rephrase and respond, symbolic
 DEFAULT_FORMAT = "cot"  # never written in a name
-BENCHMARKS = ("svamp", "gsm8k", "aqua", "math", "csqa", "obqa", "strategyqa", "arith")
+BENCHMARK_NAMES = ("svamp", "gsm8k", "aqua", "math", "csqa", "obqa", "strategyqa", "arith")
 EVAL_PREFIX = "eval"  # `eval-{benchmark}` holds the test split
 
 _TEACHER_SLUG = re.compile(r"[a-z0-9_]+")
@@ -69,9 +69,9 @@ class ConfigName:
                 f"Unknown teacher {self.teacher!r}: use {nearest(self.teacher, TEACHERS)}, "
                 f"or a new slug of lower-case letters, digits and underscores other than `{EVAL_PREFIX}`."
             )
-        if self.benchmark not in BENCHMARKS:
+        if self.benchmark not in BENCHMARK_NAMES:
             raise CotDistillError(
-                f"Unknown benchmark {self.benchmark!r}: use {nearest(self.benchmark, BENCHMARKS, limit=8)}."
+                f"Unknown benchmark {self.benchmark!r}: use {nearest(self.benchmark, BENCHMARK_NAMES, limit=8)}."
             )
         if self.format not in FORMATS:
             raise CotDistillError(f"Unknown format {self.format!r}: use {nearest(self.format, FORMATS)}.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .benchmarks import BENCHMARKS
+from .latex import tidy
 from .manifest import Entry, file_of
 from .questions import parse_question
 from .repairs import repair_gold, repair_text
@@ -26,9 +27,10 @@ _OTHER_RESPONSE = "_output"  # `chatgpt_output` in a file whose column is `gemin
 
 
 class Gold(NamedTuple):
-    """The canonical gold answer of a question, and the repairs that it needed."""
+    """The canonical gold answer of a question, as it was released, and the repairs that it needed."""
 
     answer: str
+    released: str
     repairs: list[str]
 
 
@@ -42,9 +44,10 @@ def read_golds(entry: Entry, data: Path) -> dict[str, Gold]:
     golds = {}
     for index, row in enumerate(_read_json(entry, data)):
         question, choices, _ = _question(entry, index, row)
-        answer, repairs = repair_gold(_text(entry, index, row, entry.response_column), kind, row.get("solution"))
+        released = _text(entry, index, row, entry.response_column)
+        answer, repairs = repair_gold(released, kind, row.get("solution"))
         if answer is not None:
-            golds[question_id(entry.config.benchmark, question, choices)] = Gold(answer, repairs)
+            golds[question_id(entry.config.benchmark, question, choices)] = Gold(answer, released, repairs)
     return golds
 
 
@@ -55,10 +58,13 @@ def read_rows(entry: Entry, data: Path, golds: dict[str, Gold], *, own_text: boo
         CotDistillError: the file cannot be read, or a row has no question or no response; the text names it.
     """
     loaded = _read_json(entry, data)
-    rows, dropped = [], {"other_teacher": 0, "no_answer": 0}
+    rows, dropped = [], {"other_teacher": 0, "no_answer": 0, "empty": 0}
     for index, row in enumerate(loaded):
         if entry.response_column not in row and any(key.endswith(_OTHER_RESPONSE) for key in row):
             dropped["other_teacher"] += 1  # keyed under another teacher's output: not this one's
+            continue
+        if row.get(entry.response_column) == "":
+            dropped["empty"] += 1
             continue
         made = _row(entry, index, row, golds, own_text)
         if made is None:
@@ -78,6 +84,8 @@ def _row(entry: Entry, index: int, row: dict[str, Any], golds: dict[str, Gold], 
         rationale, concluded, found, text = None, answer, gold.repairs if gold else [], answer or text
     else:
         rationale, concluded, found = read_response(text, answer, kind)
+        if gold and "cut_gold" in gold.repairs and concluded == tidy(gold.released):  # it was shown the cut one
+            concluded, found = answer, [*found, "cut_gold"]
     return cot_row(
         config, question, choices, answer,
         rationale=rationale, teacher_answer=concluded,
@@ -114,6 +122,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
 def _question(entry: Entry, index: int, row: dict[str, Any]) -> tuple[str, list[str], list[str]]:
     """Return (question, choices, repairs)."""
     question, choices, repairs = _parse(_text(entry, index, row, entry.question_column))
+    if not question:
+        raise CotDistillError(f"{entry.file_name}: row {index} has an empty question.")
     if BENCHMARKS[entry.config.benchmark].answer_kind == "choice" and len(choices) < 2:
         raise CotDistillError(f"{entry.file_name}: row {index} has no options in its question.")
     return question, choices, repairs

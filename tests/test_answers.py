@@ -50,6 +50,6 @@ def test_endless_digits_are_no_answer() -> None:
 
 
 def test_work_in_the_closing_sentence_is_kept() -> None:
-    assert without_closing("Add them. The answer is 19 + 18 = 37") == "Add them. 19 + 18 = 37."
-    assert without_closing("Add them. The answer is 37.") == "Add them."
-    assert without_closing("The answer is 88. Note: odd.") == "The answer is 88. Note: odd."
+    assert without_closing("Add them. The answer is 19 + 18 = 37", "number") == "Add them. 19 + 18 = 37."
+    assert without_closing("Add them. The answer is 37.", "number") == "Add them."
+    assert without_closing("The answer is 88. Note: odd.", "number") == "The answer is 88. Note: odd."

@@ -10,8 +10,8 @@ from cot_distill_datasets.upstream import read_golds, read_rows
 
 
 def test_every_name_of_the_manifest_is_one_config(upstream: Path) -> None:
-    entries = read_manifest(data_folder(upstream))
-    assert len(entries) == 156
+    entries, refused = read_manifest(data_folder(upstream))
+    assert (len(entries), refused) == (156, {})
     assert {entry.config.benchmark for entry in entries} == {
         "svamp",
         "gsm8k",
@@ -49,7 +49,7 @@ def test_a_name_of_no_benchmark_is_refused() -> None:
 
 def _rows(upstream: Path, config: str, gold: str) -> list[Row]:
     data = data_folder(upstream)
-    entries = {str(entry.config): entry for entry in read_manifest(data)}
+    entries = {str(entry.config): entry for entry in read_manifest(data)[0]}
     return read_rows(entries[config], data, read_golds(entries[gold], data)).rows
 
 
@@ -66,7 +66,7 @@ def test_real_rows_are_joined_to_their_gold_and_closed_once(upstream: Path) -> N
 def test_a_gold_behind_another_conclusion_is_not_the_teachers_answer(upstream: Path) -> None:
     rows = _rows(upstream, "llama70b-l1-svamp", "answer-svamp")
     appended = [row for row in rows if "gold_appended" in row["flags"]]
-    assert len(appended) == 10
+    assert len(appended) == 2
     assert all(row["is_correct"] is False and row["teacher_answer"] != row["answer"] for row in appended)
 
 
@@ -86,7 +86,7 @@ def test_the_promised_gsm8k_file_of_gpt4o_imports_in_its_layout(tmp_path: Path) 
     stand_in = [{"instruction": "2 and 3 pens?", "output": "1. Add 2 and 3: 2 + 3 = 5. The answer is 5"}]
     (tmp_path / "dataset_info.json").write_text(json.dumps(manifest))
     (tmp_path / "gsm8k_ChatGPT_level5_ranked.json").write_text(json.dumps(stand_in))
-    (entry,) = read_manifest(tmp_path)
+    (entry,), _ = read_manifest(tmp_path)
     (row,) = read_rows(entry, tmp_path, {}).rows
     assert str(entry.config) == "gpt4o-l5-gsm8k"
     assert (row["rationale"], row["answer"], row["flags"]) == ("1. Add 2 and 3: 2 + 3 = 5.", "5", ["no_gold"])
