@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,7 +51,7 @@ def test_levels_are_compared_by_measured_length_and_alignment(audited: Path) -> 
     assert compared["gpt4o", "svamp"]["not_longer"] == []
     assert compared["gpt4o", "math"]["not_longer"] == ["l5"]
     assert list(compared["gemini", "math"]["words"]) == ["l1", "l2", "l3", "l4", "l5", "l6"]
-    assert compared["gemini", "math"]["shared"] < compared["gemini", "math"]["questions"] == 1286
+    assert compared["gemini", "math"]["shared"] < compared["gemini", "math"]["questions"] == 1290
 
 
 def test_the_page_says_what_the_json_says(audited: Path) -> None:
@@ -111,6 +112,30 @@ def test_a_test_question_among_the_training_rows_is_found(small: Path, capsys: p
     assert "oracle-l1-arith: 1 rows are in a test split" in capsys.readouterr().err
 
 
+def _reindex(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    index = json.loads((folder / "release.json").read_bytes())
+    change(index)
+    (folder / "release.json").write_text(json.dumps(index))
+
+
+def test_a_release_without_the_test_split_of_a_benchmark_cannot_pass(small: Path) -> None:
+    _reindex(small, lambda index: index["configs"].pop(0))
+    assert audit(small).broken == ["arith: there is no `eval-arith`, so that its rows cannot be checked for leaks."]
+    _reindex(small, lambda index: index.update(unchecked=["arith"]))
+    assert audit(small).broken == []
+
+
+def test_an_empty_release_cannot_pass(small: Path) -> None:
+    _reindex(small, lambda index: index.update(configs=[]))
+    assert audit(small).broken == ["The release has no training config."]
+
+
+def test_lengths_are_measured_not_repeated(small: Path) -> None:
+    _reindex(small, lambda index: index["configs"][2].update(mean_words=9999.9))
+    (said,) = audit(small).broken
+    assert "its rationales have not the mean length that release.json says" in said
+
+
 def test_a_missing_row_is_found(small: Path) -> None:
     _alter(small, "oracle-l1-arith", lambda rows: rows.pop(0) and None)
     assert "oracle-l1-arith: has 49 rows, release.json says 50." in audit(small).broken
@@ -139,8 +164,13 @@ def test_a_release_that_changed_after_its_audit_has_not_passed(small: Path) -> N
     assert not passed(small)  # never audited
     audit(small)
     assert passed(small)
-    index = small / "release.json"
-    index.write_text(index.read_text().replace('"clean"', '"paper"'))
+    (path,) = (small / "data/answer-arith").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert not passed(small)
+    path.write_bytes(content)
+    assert passed(small)
+    _reindex(small, lambda index: index.update(edition="paper"))
     assert not passed(small)
 
 

@@ -1,5 +1,6 @@
 """Bad input is named, with its file and row, and costs nothing that was there; a build may be killed at any moment."""
 
+import json
 import os
 import random
 import resource
@@ -31,6 +32,7 @@ from cot_distill_datasets.release import read_release
         (b'[{"instruction": "2?", "output": "2"}, 7]', "row 1 is no object"),
         (b'[{"instruction": "2?", "output": null}]', "row 0 has no text under 'output'"),
         (b"[]", "no row is left"),
+        (b'[{"instruction": "  ", "output": "2"}]', "row 0 has an empty question"),
         (b'[{"instruction": "2?", "output": 2}]', "row 0 has no text under 'output'"),
         (b'[{"instruction": ["2?"], "output": "2"}]', "row 0 has no text under 'instruction'"),
         (b'[{"instruction": "2?", "output": "2", "output": "3"}]', "row 0 has a key twice"),
@@ -75,6 +77,7 @@ def test_a_file_outside_the_folder_is_named_and_not_read(
         (["--upstream", "missing"], "There is no dataset_info.json in missing"),
         (["--benchmarks", "missing"], "There is no folder missing"),
         (["--out", "occupied"], "occupied holds something else"),
+        (["--out", "occupied/thesis.txt/x"], "File exists"),
     ],
 )
 def test_a_wrong_folder_is_refused_and_nothing_is_written(
@@ -86,6 +89,30 @@ def test_a_wrong_folder_is_refused_and_nothing_is_written(
     assert main(["build", *args]) == 2
     assert said in capsys.readouterr().err
     assert [path.name for path in tmp_path.rglob("*.*")] == ["thesis.txt"]
+
+
+def test_a_name_of_the_manifest_that_tells_nothing_is_named_and_the_rest_is_built(
+    tmp_path: Path, small_upstream: Path, benchmarks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = small_upstream / "data/dataset_info.json"
+    entries = json.loads(manifest.read_bytes())
+    entries |= {"dolly_level1": entries["SVAMP_ChatGPT_level1"], "svamp_gpt4": entries["SVAMP_ChatGPT_level1"]}
+    entries["svamp_chatgpt_level1_again"] = {"file_name": "a\0b.json", "columns": {"prompt": "q", "response": "a"}}
+    manifest.write_text(json.dumps(entries))
+    assert run_build(tmp_path / "out", small_upstream, benchmarks) == 1
+    error = capsys.readouterr().err
+    assert "left out: The manifest's name 'dolly_level1' tells no benchmark or no teacher" in error
+    assert "left out: The manifest's name 'svamp_gpt4' tells no benchmark or no teacher" in error
+    assert "'svamp_chatgpt_level1_again' is a second entry for gpt4o-l1-svamp" in error
+    assert (tmp_path / "out/data/gpt4o-l1-svamp").is_dir()
+
+
+def test_an_empty_response_is_no_row(tmp_path: Path, small_upstream: Path, benchmarks: Path) -> None:
+    path = small_upstream / "data/SVAMP_ChatGPT_level1_ranked.json"
+    path.write_text(json.dumps([{"instruction": "2 pens?", "output": ""}, *json.loads(path.read_bytes())]))
+    release = build(tmp_path / "out", small_upstream, benchmarks)
+    (stats,) = [config for config in release.configs if config.name == "gpt4o-l1-svamp"]
+    assert (stats.rows_in, stats.dropped["empty"]) == (701, 1)
 
 
 def test_a_broken_file_of_golds_leaves_its_benchmark_out(

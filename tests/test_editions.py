@@ -9,38 +9,40 @@ from datasets import load_dataset
 from cot_distill_datasets import ConfigName
 from cot_distill_datasets.build import build
 from cot_distill_datasets.editions import EvalQuestions, clean_ids, select
-from cot_distill_datasets.schema import Row, cot_row, question_id
+from cot_distill_datasets.schema import Row, cot_row, question_id, stem
 
 
-def _row(question: str, teacher_answer: str | None = "4", choices: tuple[str, ...] = ()) -> Row:
+def _row(
+    question: str, teacher_answer: str | None = "4", choices: tuple[str, ...] = (), rationale: str | None = "So."
+) -> Row:
     row = cot_row(
         ConfigName.parse("gpt4o-l1-svamp"), question, list(choices), "4",
-        rationale="So.", teacher_answer=teacher_answer, source=question,
+        rationale=rationale, teacher_answer=teacher_answer, source=question,
     )  # fmt: skip
     assert row is not None
     return row
 
 
-TESTS = EvalQuestions(frozenset({question_id("svamp", "a test question?", [])}), frozenset({"a test question?"}))
+TESTS = EvalQuestions(frozenset({question_id("svamp", "a test question?", [])}), frozenset({stem("a test question?")}))
 
 
 def _rows() -> list[Row]:
     return [
         _row("Right?"), _row("Wrong?", "5"), _row("Silent?", None), _row("A  TEST question?"), _row("Right?"),
-        _row("A test question?", choices=("x", "y")),
+        _row("A test question?", choices=("x", "y")), _row("Bare?", rationale=""), _row("Baseline?", rationale=None),
     ]  # fmt: skip
 
 
-def test_clean_drops_test_questions_and_contradictions_and_flags_shared_stems() -> None:
+def test_clean_drops_test_questions_contradictions_and_bare_answers_and_flags_shared_stems() -> None:
     rows, dropped = select(_rows(), "clean", TESTS)
-    assert [row["source"] for row in rows] == ["Right?", "Silent?", "Right?", "A test question?"]
-    assert dropped == {"leaked": 1, "contradicting": 1}
-    assert rows[-1]["flags"] == ["stem_in_test"]
+    assert [row["source"] for row in rows] == ["Right?", "Silent?", "Right?", "A test question?", "Baseline?"]
+    assert dropped == {"leaked": 1, "contradicting": 1, "no_rationale": 1}
+    assert [row["flags"] for row in rows if row["source"] == "A test question?"] == [["stem_in_test"]]
 
 
 def test_paper_drops_nothing_and_flags_test_questions() -> None:
     rows, dropped = select(_rows(), "paper", TESTS)
-    assert (len(rows), dropped) == (6, {})
+    assert (len(rows), dropped) == (8, {})
     assert [row["flags"] for row in rows if row["source"] == "A  TEST question?"] == [["in_test"]]
 
 
@@ -48,7 +50,7 @@ def test_aligned_keeps_the_first_row_of_each_shared_question_in_one_order() -> N
     shared = clean_ids(_rows(), TESTS) - {question_id("svamp", "Silent?", [])}
     rows, dropped = select(_rows(), "aligned", TESTS, shared)
     assert [row["id"] for row in rows] == sorted(shared)
-    assert dropped == {"leaked": 1, "contradicting": 1, "unaligned": 2}
+    assert dropped == {"leaked": 1, "contradicting": 1, "no_rationale": 1, "unaligned": 2}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_the_aligned_edition_has_the_same_questions_in_the_same_order_at_every_l
     assert ids[0] == ids[1] == ids[2] == ids[3]
     assert 650 < len(ids[0]) < 690
     stats = {config.name: config for config in release.configs}
-    assert stats["gpt4o-l1-svamp"].dropped["unaligned"] == 691 - len(ids[0])
+    assert stats["gpt4o-l1-svamp"].dropped["unaligned"] == 687 - len(ids[0])
     assert stats["human-svamp"].rows == 700
 
 
@@ -80,7 +82,7 @@ def test_the_paper_edition_has_the_teachers_own_text(
     build(tmp_path / "out", some_upstream, benchmarks, edition="paper")
     assert load_dataset(str(tmp_path / "out"), "human-strategyqa", split="train").num_rows == 2290
     rows = load_dataset(str(tmp_path / "out"), "gpt4o-l1-svamp", split="train").to_list()
-    assert len(rows) == 700 and sum(row["is_correct"] is False for row in rows) == 9
+    assert len(rows) == 700 and sum(row["is_correct"] is False for row in rows) == 10
     texts = {row["id"]: row["completion"][0]["content"] for row in rows}
     appended = [row for row in rows if row["is_correct"] is False]
     assert all(row["teacher_answer"] in texts[row["id"]] for row in appended)
@@ -97,7 +99,7 @@ def test_human_strategyqa_is_clean_of_all_its_290_test_questions(
     tests = set(load_dataset(str(tmp_path / "out"), "eval-strategyqa", split="test")["id"][:])
     assert not tests & set(load_dataset(str(tmp_path / "out"), "human-strategyqa", split="train")["id"][:])
     assert stats["gemini-l1-math"].dropped["other_teacher"] == 195
-    assert stats["answer-math"].flags == {"cut_gold": 70}
+    assert stats["answer-math"].flags["cut_gold"] == 70
 
 
 def test_without_a_test_split_there_is_no_clean_edition_unless_it_is_asked_for(

@@ -58,8 +58,9 @@ def paper(built: Path, tmp_path: Path) -> Path:
 
 
 def _restate(folder: Path, **changed: str) -> Path:
-    """Change the index, and let the audit that passed be of it."""
+    """Change the index, also to the configs that are left, and let the audit that passed be of it."""
     index, found = (json.loads((folder / name).read_text()) for name in ("release.json", "audit.json"))
+    index["configs"] = [stats for stats in index["configs"] if (folder / stats["file"]).is_file()]
     (folder / "release.json").write_text(json.dumps(index | changed))
     (folder / "audit.json").write_text(json.dumps(found | {"release": release_hash(folder)}))
     return folder
