@@ -5,6 +5,7 @@ A benchmark has one prompt layout, the same in training and evaluation; it is de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class EvalItem(NamedTuple):
     source: str
 
 
-def layout(question: str, choices: list[str]) -> str:
+def layout(question: str, choices: Sequence[str]) -> str:
     """Return the user's turn for a question: the bare question, then its options a line each, where it has any."""
     options = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices)]
     return "\n".join([question, "Answer choices:", *options] if options else [question])

@@ -6,8 +6,9 @@ cot-distill build --upstream ../shared/upstream --benchmarks ../shared/benchmark
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import ExitStack
+import gc
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -76,6 +77,7 @@ def build(
             sources.unchecked = {config.benchmark for config in sources.readers} - set(splits)
         staged = stack.enter_context(replaced_folder(out))
         configs = [_write_split(name, items, staged) for name, items in splits.items()]
+        stack.enter_context(_without_garbage_collection())
         configs += _write_training(sources, edition, eval_questions(splits), staged)
         if strict and (sources.left_out or sources.absent):
             missing = [*sources.left_out.values(), *(f"{name}: is absent." for name in sources.absent)]
@@ -87,6 +89,18 @@ def build(
         write_dataset_card(release, staged)
         write_index(release, staged)
     return release
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Rows are many small objects without a cycle among them: looking for one took a fifth of a build's time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _write_split(name: str, items: list[EvalItem], folder: Path) -> ConfigStats:

@@ -23,6 +23,8 @@ NUMBER = re.compile(rf"(?<![\w.])[-−]?\$?\s?(?:{_DIGITS}(?:\.\d+)?(?:\s?/\s?\d
 
 def normalise_number(answer: str) -> str | None:
     """Return the canonical form of a number, or None where `answer` is none."""
+    if answer.isascii() and answer.isdecimal() and len(answer) <= MAX_DIGITS:  # nearly all are
+        return str(int(answer))
     value = number_value(answer)
     if value is None:
         return None

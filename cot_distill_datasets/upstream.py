@@ -7,6 +7,7 @@ rows = read_rows(entry, data, read_golds(answer_only, data)).rows
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from .taxonomy import CotDistillError
 
 MAX_TEXT = 100_000  # characters of one field; the longest of the release has 13,045
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _OTHER_RESPONSE = "_output"  # `chatgpt_output` in a file whose column is `gemini_output`
 
 
@@ -139,7 +141,7 @@ def _text(entry: Entry, index: int, row: dict[str, Any], column: str) -> str:
     text = row.get(column)
     if not isinstance(text, str):
         raise CotDistillError(f"{entry.file_name}: row {index} has no text under {column!r}.")
-    if not text.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+    if not text.isascii() and _SURROGATE.search(text):
         raise CotDistillError(f"{entry.file_name}: row {index} has half a character (a lone surrogate) in {column!r}.")
     if len(text) > MAX_TEXT:
         raise CotDistillError(
