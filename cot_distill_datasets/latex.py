@@ -31,7 +31,8 @@ _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
 _SPACING = re.compile(r"\\left\b|\\right\b|\\[!,;:]|\\ |~|\\displaystyle")
 _SIGNS = re.compile(r"\^\s*\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]")
 _UNIT = re.compile(
-    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*\}|\s*(?:[A-Za-z]{2,}[\s.]*)+)(?:\^\{?\d\}?)?$"
+    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*\}|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
+    r"(?:\^\{?\d\}?)?$"
 )
 _WRAPPED = re.compile(r"\\(?:text|mbox|mathrm|textbf|textnormal)\s*\{([^{}]*)\}")
 _FRACTION = re.compile(r"\\[dt]frac")

@@ -25,9 +25,8 @@ _FINAL = {
     "boolean": re.compile(_STATED.format(answer=r"(?i:true|false)")),
     "number": re.compile(_STATED.format(answer=NUMBER.pattern.replace("(?<![\\w.])", ""))),
 }
-_LABELLED = re.compile(
-    r"(?:\A|(?<=[\s.]))(?:Answer|ANSWER|Ans|ANS)\b\s*(?:is|:|\.)?\s*\(?[A-E]\)?\W*\Z"
-)  # "Answer: D"
+# "… Answer: D": beside our closing sentence it would close the text twice.
+_LABELLED = re.compile(r"(?:\A|(?<=[\s.]))(?:Answer|ANSWER|Ans|ANS)\b\s*(?:is|:|\.)?\s*\(?[A-E]\)?\W*\Z")
 
 
 def read_response(text: str, gold: str | None, kind: Kind) -> tuple[str, str | None, list[str]]:

@@ -39,7 +39,8 @@ def test_other_answers_are_not(a: str, b: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["10000000!", "9**9**9**9", r"\sum_{n=1}^{1000000000} n", "{" * 200, "9^{9^{9^9}}"]
+    "hostile",
+    ["3 " + "a" * 60 + "!", "10000000!", "9**9**9**9", r"\sum_{n=1}^{1000000000} n", "{" * 200, "9^{9^{9^9}}"],
 )
 def test_hostile_latex_is_not_equal_and_the_judge_goes_on(hostile: str) -> None:
     started = time.monotonic()
