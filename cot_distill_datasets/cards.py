@@ -14,7 +14,7 @@ from .provenance import Provenance
 from .release import DROPPED, RELEASE_NAME, Release
 from .repairs import REPAIRS
 from .resources import resource
-from .schema import FINDINGS
+from .schema import COLUMNS, FINDINGS
 from .taxonomy import EVAL_PREFIX, TEACHERS, ConfigName
 from .terms import TEACHER_TERMS
 
@@ -48,6 +48,7 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         default=release.default,
         benchmarks=benchmarks,
         repairs=REPAIRS,
+        columns={name: what for name, (_, what) in COLUMNS.items()},
         findings=FINDINGS,
         reasons=DROPPED,
         flagged=sum((Counter(stats.flags) for stats in release.training), Counter()),

@@ -25,28 +25,28 @@ from .taxonomy import ConfigName
 
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
-FEATURES = Features(
-    {
-        "id": Value("string"),  # {benchmark}-{hash of the normalised question and choices}
-        "benchmark": Value("string"),
-        "question": Value("string"),  # the bare stem
-        "choices": List(Value("string")),  # empty where the question is open
-        "answer": Value("string"),  # canonical gold: `18`, `C`, `True`, LaTeX
-        "teacher": Value("string"),  # null in a test split
-        "granularity": Value("int32"),  # 1 (tersest) to 6 (finest), 0 = none
-        "format": Value("string"),  # null in a test split
-        "rationale": Value("string"),  # the CoT without closing sentences; null in a test split and without CoT
-        "teacher_answer": Value("string"),  # what the teacher itself concluded, null if nothing
-        "is_correct": Value("bool"),  # does the teacher's conclusion equal the gold? null without either
-        "prompt": _MESSAGES,
-        "completion": _MESSAGES,  # empty in a test split
-        "gold_in_prompt": Value("bool"),  # was the teacher shown the gold? null if unknown
-        "prompt_hash": Value("string"),  # of the prompt of generated CoT, else null
-        "sample": Value("int32"),  # number of the sample of generated CoT, else null
-        "flags": List(Value("string")),  # findings of the importer and the audit
-        "source": Value("string"),  # `data/gsm8k_gemini_level1_ranked.json#123`
-    }
-)
+# Column → (its type, what it holds).
+COLUMNS = {
+    "id": (Value("string"), "`{benchmark}-{hash of the normalised question and choices}`"),
+    "benchmark": (Value("string"), "`svamp`, `gsm8k`, …"),
+    "question": (Value("string"), "the bare question, without its options"),
+    "choices": (List(Value("string")), "the options, empty where the question is open"),
+    "answer": (Value("string"), "the gold in canonical form: `18`, `C`, `True`, LaTeX"),
+    "teacher": (Value("string"), "who wrote the CoT; null in a test split"),
+    "granularity": (Value("int32"), "1 (tersest) to 6 (finest), 0 = none"),
+    "format": (Value("string"), "`cot`, `l2m`, `rar`, `symbolic`; null in a test split"),
+    "rationale": (Value("string"), "the CoT without closing sentences; null without CoT and in a test split"),
+    "teacher_answer": (Value("string"), "what the teacher itself concluded, null if nothing"),
+    "is_correct": (Value("bool"), "does the teacher's conclusion equal the gold? null without either"),
+    "prompt": (_MESSAGES, "the user's turn, as a list of one message"),
+    "completion": (_MESSAGES, "the assistant's turn that a student learns; empty in a test split"),
+    "gold_in_prompt": (Value("bool"), "was the teacher shown the gold? null if unknown"),
+    "prompt_hash": (Value("string"), "of the prompt of generated CoT, else null"),
+    "sample": (Value("int32"), "number of the sample of generated CoT, else null"),
+    "flags": (List(Value("string")), "what was repaired in the row, and what was found in it"),
+    "source": (Value("string"), "where it was read: `data/gsm8k_gemini_level1_ranked.json#123`"),
+}
+FEATURES = Features({name: type_ for name, (type_, _) in COLUMNS.items()})
 
 Row = dict[str, Any]
 
