@@ -28,11 +28,27 @@ LETTERS = "ABCDEFGH"
 
 # No word boundary before a capital T: released texts lost line breaks ("= 2The answer is 2").
 _CONCLUSION = re.compile(r"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer is:?")
-_LEAD = re.compile(r"(?:\b(?:So|Thus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z")
+_LEAD = re.compile(r"(?:(?:So|\bThus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z|[,;]\s*\Z")
 _BOUNDARY = re.compile(r"(?:\A|[.!?:;)\]}\"'”’*>\n])\s*\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷]\s*[\d$(]")
-_DENIED = re.compile(r"\W*(?:not|incorrect|wrong|none)\b", re.IGNORECASE)
+# "The answer is not C", "is none of these", "is 360, but this is wrong", "34 is likely incorrect"
+_DENIED = re.compile(
+    r"\W*(?:not|incorrect|wrong|none)\b|[^.\n]{0,25}?(?:,? (?:but|which|was|is)\b)[^.\n]{0,20}\b(?:incorrect|wrong)\b"
+    r"|\W*(?:\w+\s){0,3}not (?:given|listed|available|provided|consistent)\b",
+    re.IGNORECASE,
+)
+_LAST_SENTENCE = re.compile(r"(?:(?<=[.!?]\s)|(?<=\n)|\A)(?:(?![.!?]\s)[^\n])*\Z")
+_SUBORDINATE = re.compile(
+    r"\A\s*(?:(?:therefore|thus|hence|so),?\s+)?(?:since|because|given that|considering that)\s+", re.IGNORECASE
+)
+_EMPTY_CLAUSE = re.compile(
+    r"\s*(?:(?:therefore|thus|hence|so|however)\b,?\s*)*"
+    r"(?:(?:given|based on|considering|according to|from|with|by|in)\b[^\n]*)?\Z",
+    re.IGNORECASE,
+)
+_EQUATION = re.compile(r"\w\W*=\W*\w")
+_LETTER_EQUATION = re.compile(r"=\s*[A-E]\W*\Z")  # "is 7=D"
 _GOES_ON = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …": not yet
 _MOST_WORDS = 6  # behind an answer, in its closing sentence: "Option C: nutrients"; more is part of the reasoning
 
@@ -63,6 +79,12 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     return None if strict else _last(text, kind)
 
 
+def denies(text: str) -> bool:
+    """Whether the last conclusion of `text` is denied or taken back."""
+    conclusion = _last_conclusion(text)
+    return conclusion is not None and _DENIED.match(text, conclusion.end()) is not None
+
+
 def without_closing(text: str, kind: Kind) -> str:
     """Return `text` without its last sentence where that is a closing sentence, else as it is.
 
@@ -75,34 +97,57 @@ def without_closing(text: str, kind: Kind) -> str:
         return text
     tail = text[conclusion.end() :].strip()
     if kind == "math":
-        stated, behind = latex.leading_expression(tail)
+        behind = latex.leading_expression(tail)[1]
     else:
-        stated, *rest = _SENTENCE_END.split(tail, maxsplit=1)
-        behind = "".join(rest)
-    before, is_whole = _before(text, conclusion.start())
-    if behind.strip(" .\n*$") or not is_whole or (tail and _concluded(tail, kind) is None):
+        behind = "".join(_SENTENCE_END.split(tail, maxsplit=1)[1:])
+    if kind == "choice" and len(behind.split()) <= _MOST_WORDS:  # "The answer is D. 1000"
+        behind = ""
+    before = _before(text, conclusion.start())
+    answer = _concluded(tail, kind)
+    if behind.strip(" .\n*$") or before is None or (tail and answer is None):
         return text
-    return f"{before} {_reasoning(stated, kind)}".strip()
+    if before.endswith("="):  # "8 / 2 = The answer is 4"
+        return f"{before} {answer}."
+    return f"{before} {_reasoning(tail, kind, before)}".strip()
 
 
-def _before(text: str, start: int) -> tuple[str, bool]:
-    """Return what stands before the closing sentence that begins at `start`, and whether it begins there."""
-    lead = _LEAD.search(text[max(0, start - 14) : start])
+def _before(text: str, start: int) -> str | None:
+    """Return what stands before the closing sentence that begins at `start`, or None where it began earlier."""
+    lead = _LEAD.search(text[max(0, start - 16) : start])
     before = text[: start - len(lead[0]) if lead else start].rstrip()
-    if lead and lead[0].lstrip(",; \n")[0].islower():  # "2 + 3 = 5, so the answer is 5"
-        return f"{before.rstrip(',;')}.", bool(before)
-    is_whole = lead is not None or text[start].isupper() or _BOUNDARY.search(before) is not None
-    if before.endswith(","):  # "Olga has 12 fish, The answer is D"
-        before = f"{before[:-1]}."
-    return before, is_whole and not before.endswith(("=", "+"))
+    if lead is None and not text[start].isupper() and _BOUNDARY.search(before) is None:
+        return None
+    if before.endswith(",") or (lead and lead[0].lstrip()[:1] in ",;"):  # "2 + 3 = 5, so the answer is 5"
+        return _closed_clause(before.rstrip(",; "))
+    return before
 
 
-def _reasoning(stated: str, kind: Kind) -> str:
-    """Return what a closing sentence holds beyond its answer."""
+def _closed_clause(before: str) -> str:
+    """Return a text whose last sentence lost its main clause, "the answer is …", as whole sentences."""
+    sentence = _LAST_SENTENCE.search(before)
+    assert sentence is not None
+    clause = _SUBORDINATE.sub("", sentence[0])
+    kept = before[: sentence.start()]
+    if _EMPTY_CLAUSE.match(clause) and len(clause.split()) <= _MOST_WORDS + 2 and not re.search(r"[\d=]", clause):
+        return kept.rstrip()  # "Given this context, the answer is False"
+    return f"{kept}{clause[:1].upper()}{clause[1:]}."
+
+
+def _reasoning(stated: str, kind: Kind, before: str) -> str:
+    """Return what a closing sentence holds beyond its answer, where `before` does not say it already."""
     if kind in ("choice", "boolean"):
         answer = (_LEADING_LETTER if kind == "choice" else _LEADING_TRUTH).match(stated)
-        stated = stated[answer.end() :].strip(" .:;,)-–*") if answer else stated
-    return f"{stated}." if "=" in stated or len(stated.split()) > _MOST_WORDS else ""
+        stated = stated[answer.end() :].lstrip(" .:;,)-–*") if answer else stated
+        stated = _SUBORDINATE.sub("", stated)
+    stated = stated.strip().rstrip(".")
+    is_equation = _EQUATION.search(stated) is not None and _LETTER_EQUATION.search(stated) is None
+    if not (is_equation or len(stated.split()) > _MOST_WORDS) or _bare(stated) in _bare(before):
+        return ""
+    return f"{stated[:1].upper()}{stated[1:]}."
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\s$]", "", text)
 
 
 def normalise(answer: str, kind: Kind) -> str | None:
@@ -144,7 +189,7 @@ def _concluded(behind: str, kind: Kind) -> str | None:
         return None if _GOES_ON.match(rest) else latex.conclude(expression)
     sentence = _SENTENCE_END.split(behind, maxsplit=1)[0]
     if kind == "number":
-        worked = re.split(r"(?<=\S)\s+\(", sentence, maxsplit=1)[0]  # "4000 (and not 3000)"
+        worked = re.split(r"(?<=[\w%])\s+\(", sentence, maxsplit=1)[0]  # "4000 (and not 3000)"
         return _first_number(worked.rpartition("=")[2])
     if kind == "boolean":
         truth = _LEADING_TRUTH.match(sentence)

@@ -2,13 +2,14 @@
 
 | edition | rows |
 |---|---|
-| `clean` | repaired, no test question, no row whose teacher contradicts the gold or wrote nothing but its answer |
+| `clean` | repaired, no test question, no row whose teacher contradicts the gold, no row with a flag of `UNFIT` |
 | `paper` | as the paper trained: all rows, the teacher's own repaired text as completion |
 | `aligned` | `clean`, and only questions that all levels and formats of a teacher and benchmark have, in one order |
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from .benchmarks import EvalItem, benchmark_of
@@ -16,6 +17,10 @@ from .schema import Row, question_id, stem
 
 
 EDITIONS = ("clean", "paper", "aligned")
+
+
+# Flags of rows that nobody should learn from.
+UNFIT = ("denied", "doubtful_gold", "cut_text", "no_rationale")
 
 
 class EvalQuestions(NamedTuple):
@@ -49,13 +54,15 @@ def select(
     if edition == "paper":
         return rows, {}
     safe = [row for row in rows if row["id"] not in tests.ids]
-    true = [row for row in safe if row["is_correct"] is not False]
-    kept = [row for row in true if row["rationale"] != ""]
-    dropped = {
-        "leaked": len(rows) - len(safe),
-        "contradicting": len(safe) - len(true),
-        "no_rationale": len(true) - len(kept),
-    }
+    kept, dropped = [], Counter(leaked=len(rows) - len(safe))
+    for row in safe:
+        reason = (
+            "contradicting" if row["is_correct"] is False else next(filter(UNFIT.__contains__, row["flags"]), None)
+        )
+        if reason is None:
+            kept.append(row)
+        else:
+            dropped[reason] += 1
     if shared is not None:
         first = {row["id"]: row for row in reversed(kept) if row["id"] in shared}  # of a repeated question the first
         dropped["unaligned"] = len(kept) - len(first)

@@ -13,7 +13,7 @@ import re
 from .answers import LETTERS
 
 
-_MARKER = re.compile(r"\s*Answer [Cc]hoices:\s*")
+_MARKER = re.compile(r"(?<!\s)\s*Answer [Cc]hoices:\s*")
 
 # How a layout writes the label of its first option, and those of the next ones. Options hold commas and parentheses,
 # so that only the label that comes next in the alphabet ends an option.
@@ -49,6 +49,6 @@ def _split_options(text: str, label: str) -> list[str]:
         rest = rest[found.end() :]
     found_options = [option.strip() for option in [*options[1:], rest]]  # what stands before the A is nothing
     labelled = [f"{letter})" for letter in LETTERS]
-    if all(option.startswith(label) for option, label in zip(found_options, labelled)):  # "(A) A) 14 (B) B) 15"
+    if all(option[:2].upper() == label for option, label in zip(found_options, labelled)):  # "(A) A) 14 (B) B) 15"
         return [option[2:].strip() for option in found_options]
     return found_options

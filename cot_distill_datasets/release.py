@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .folders import restore
-from .schema import FEATURES, Read, Row
+from .schema import FEATURES, FINDINGS, Read, Row
 from .taxonomy import ConfigName, CotDistillError
 
 
@@ -58,7 +58,7 @@ DROPPED = {
     "empty": "there is no text of the teacher",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
-    "no_rationale": "the teacher's text is only its closing sentence",
+    **{flag: FINDINGS[flag] for flag in ("denied", "doubtful_gold", "cut_text", "no_rationale")},
     "unaligned": "another level of the teacher lacks the question, or the config has it twice",
 }
 

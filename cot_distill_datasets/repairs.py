@@ -19,7 +19,7 @@ from .latex import last_boxed, without_drawings
 REPAIRS = {
     "latex_escape": "LaTeX that JSON escapes destroyed was restored (a form feed and `rac` is `\\frac`)",
     "double_escape": "LaTeX commands written with two backslashes (`\\\\pi`) were given one",
-    "line_break": "a line break written as the two characters `\\n` was restored",
+    "line_break": "a line break written as `\\n`, or as a bare backslash, was restored",
     "solution_path": "`<Solution Path>` tags of the teacher's prompt were taken out",
     "prompt_tag": "other remains of the teacher's prompt were taken out (`Solution Path:`, `<answer>`)",
     "cut_gold": "a MATH gold that was cut at its first `}` was completed from the solution",
@@ -44,15 +44,17 @@ _DESTROYED = re.compile(
     "|".join(f"{control}(?=(?:{'|'.join(rests.split())})(?![A-Za-z]))" for control, rests in _RESTS.items())
 )
 _DESTROYED_NE = re.compile(r" ?\n ?e (?=[^$\n]{1,40}\$)")  # `\\ne`, but only inside a formula
-_WRITTEN_BREAK = re.compile(r"\\+n(?![a-z])")
-_DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2,}|[!$:;,%])")
+_WRITTEN_BREAK = re.compile(r"(?<!\\)\\+n(?![a-z])")
+_BARE_BREAK = re.compile(r"(?<!\\)\\(?:[ \t]+(?=[A-Z$\\])|\s*\Z)")  # "6 units.\\ The second triangle"
+_DOUBLED = re.compile(r"(?<!\\)\\{2,}(?=[A-Za-z]{2,}|[!$:;,%{}()])")
 _SOLUTION_PATH = re.compile(r"[ \t]*</?(?:step-by-step )?solution path>[ \t]*", re.IGNORECASE)
-_TAG = re.compile(r"[ \t]*</?(?:answer|explanation|conclusion|final answer)>[ \t]*", re.IGNORECASE)
-_LABEL = re.compile(r"\A\W*(?:step-by-step )?solution path:\s*", re.IGNORECASE)
-_FRAMED_CLOSING = re.compile(rf"<({CLOSING} [^<>]*)>")
+_TAG = re.compile(r"[ \t]*</?(?:answer|explanation|conclusion|final answer|br ?/?)>[ \t]*", re.IGNORECASE)
+_LABEL = re.compile(r"\A\W*(?:step-by-step )?solution path\s*[:>]\s*|\A\W*step-by-step solution:\s*", re.IGNORECASE)
+_FRAMED_CLOSING = re.compile(rf"<({CLOSING} [^<>]*)>", re.IGNORECASE)
 # What an explanation behind a gold says of it: "… (ANSWERB", "Hence option A is the greatest", "so D".
 _EXPLAINED = re.compile(
-    r"(?i:\banswer|\bans|\boption|\bchoice|\bso)\W*(?i:is)?\W*([A-E])(?![A-Za-z'’+*/=-])(?! ?[+*/=-])"
+    r"(?i:\banswer|\bans|\boption|\bchoice|\bso)\W*(?i:is|should be|must be)?\W*"
+    r"([A-E])(?![A-Za-z'’+*/=-])(?! ?[+*/=-])"
 )
 _TRAILING_ZERO = re.compile(r"-?[\d,]+\.0+")
 
@@ -65,11 +67,13 @@ def repair_text(text: str) -> tuple[str, list[str]]:
         restored = _DESTROYED_NE.sub(_restored_ne, restored)
         repairs += ["latex_escape"] if restored != text else []
         broken = _WRITTEN_BREAK.sub("\n", restored)
+        text = broken
+        if r"\begin{" not in broken:  # where two backslashes end a row of a table or of equations
+            broken = _BARE_BREAK.sub("\n", broken)
+            text = _DOUBLED.sub(r"\\", broken)
         repairs += ["line_break"] if broken != restored else []
-        # Where there are rows of a table or of equations, two backslashes end a row.
-        text = broken if r"\begin{" in broken else _DOUBLED.sub(r"\\", broken)
         repairs += ["double_escape"] if text != broken else []
-    if "<" in text or "ath:" in text:
+    if "<" in text or "olution" in text[:40]:
         untagged = _SOLUTION_PATH.sub(" ", text)
         repairs += ["solution_path"] if untagged != text else []
         text = _FRAMED_CLOSING.sub(r"\1", _TAG.sub(" ", _LABEL.sub("", untagged)))

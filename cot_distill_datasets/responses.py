@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .answers import CLOSING, Kind, equivalent, extract, normalise, without_closing
+from .answers import CLOSING, Kind, denies, equivalent, extract, normalise, without_closing
 from .latex import conclude, last_boxed
 from .numerals import NUMBER
 from .repairs import has_trailing_zero
@@ -20,11 +20,15 @@ _STATED = (
     r"(?i:\b(?:answers?|ans|option|choice|statement|hence|be)\b)(?:(?!(?i:\bnot\b|n't|incorrect))[^.\n]){{0,40}}?"
     r"[\s:.(]({answer})\)?(?: is (?:the )?(?:correct|answer))?\W*\Z"
 )
+_BARE_ANSWER = 12  # characters of a text that is nothing but an answer
+_NUMBER = NUMBER.pattern.replace(r"(?<![\w.])", "")
 _FINAL = {
     "choice": re.compile(_STATED.format(answer=r"[A-E](?!\w)")),
     "boolean": re.compile(_STATED.format(answer=r"(?i:true|false)")),
-    "number": re.compile(_STATED.format(answer=NUMBER.pattern.replace("(?<![\\w.])", ""))),
+    "number": re.compile(_STATED.format(answer=_NUMBER)),
+    "math": re.compile(rf"(?:\b(?:is|are|be)|[=:])\s*\$?({_NUMBER})\$?[^\d=]{{0,40}}\Z"),  # "so $m + n = 527$."
 }
+_OFFHAND = re.compile(r"(?:\bIMO|\bi\.?e\.?|\bOA is correct -|[.=]|\bis in)\s*\(?([A-E])\)?\W*\Z")  # of AQuA's forums
 # "… Answer: D": beside our closing sentence it would close the text twice.
 _LABELLED = re.compile(r"(?:\A|(?<=[\s.]))(?:Answer|ANSWER|Ans|ANS)\b\s*(?:is|:|\.)?\s*\(?[A-E]\)?\W*\Z")
 
@@ -37,7 +41,12 @@ def read_response(text: str, gold: str | None, kind: Kind) -> tuple[str, str | N
     """
     once, concluded = without_closing(text, kind), conclusion(text, kind)
     if once == text:
-        return (_LABELLED.sub("", text).strip() if kind == "choice" else text), concluded, ["missing_closing"]
+        found = ["missing_closing", *(["denied"] if concluded is None and denies(text) else [])]
+        if concluded is None and _is_cut(text):
+            found.append("cut_text")
+        if normalise(text, kind) == concluded is not None and len(text.split()) == 1:
+            return "", concluded, found  # nothing but the answer
+        return (_LABELLED.sub("", text).strip() if kind == "choice" else text), concluded, found
     repairs = ["trailing_zero"] if has_trailing_zero(text[len(once) :].rpartition(CLOSING)[2]) else []
     rationale = once
     while (shorter := without_closing(rationale, kind)) != rationale:
@@ -56,9 +65,16 @@ def conclusion(text: str, kind: Kind) -> str | None:
     Of LaTeX, a `\boxed` behind the closing sentence, or without one, counts.
     """
     concluded = extract(text, kind, strict=True)
-    if kind == "math":
-        boxed = last_boxed(text if concluded is None else text.rpartition("nswer is")[2])
-        return concluded if boxed is None else conclude(boxed)
-    if concluded is None and (final := _FINAL[kind].search(text[-120:])) is not None:
-        return normalise(final[1], kind)
-    return concluded
+    if kind == "math" and (boxed := last_boxed(text if concluded is None else text.rpartition("nswer is")[2])):
+        return conclude(boxed)
+    if concluded is not None or denies(text):
+        return concluded
+    if len(text.split()) == 1 and len(text) <= _BARE_ANSWER:
+        return normalise(text, kind)
+    final = _FINAL[kind].search(text[-120:]) or (_OFFHAND.search(text[-120:]) if kind == "choice" else None)
+    return normalise(final[1], kind) if final else None
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a text ends in the middle: some of GPT-4o's on MATH were cut inside a formula."""
+    return text.endswith(",") or text.count("{") != text.count("}") or text.count("$") % 2 == 1

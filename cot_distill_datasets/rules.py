@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from .answers import equivalent
 from .benchmarks import BENCHMARKS, layout
+from .editions import UNFIT
 from .release import ConfigStats
 from .schema import Row, completion_text, question_id
 
@@ -25,6 +26,7 @@ def broken_rules(stats: ConfigStats, rows: list[Row], edition: str, test_ids: se
         promises |= {
             "are in a test split": lambda row: row["id"] in test_ids,
             "contradict the gold": lambda row: row["is_correct"] is False,
+            "have a flag that this edition excludes": lambda row: not set(UNFIT).isdisjoint(row["flags"]),
             "have another completion than rationale and closing sentence": lambda row: (
                 _completion(row) != _closed(row)
             ),

@@ -66,6 +66,9 @@ FINDINGS = {
     "no_gold": "the release has no gold for the question; the teacher's own answer stands in its place",
     "no_conclusion": "the teacher's text states no answer of its own; the gold closes it",
     "no_rationale": "the teacher's text is only its closing sentence",
+    "denied": "the teacher's text says that the answer is another than the gold, or takes its answer back",
+    "cut_text": "the teacher's text ends in the middle of a formula or sentence",
+    "doubtful_gold": "the released gold cannot be read, or its own explanation contradicts it",
     "in_test": "the question is in the benchmark's test split (only the `paper` edition keeps such rows)",
     "stem_in_test": "the question without its options is in a test split; with them it is another question",
 }

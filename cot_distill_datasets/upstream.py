@@ -25,19 +25,20 @@ from .taxonomy import CotDistillError
 MAX_TEXT = 100_000  # characters of one field; the longest of the release has 13,045
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SOLUTION = "solution"  # the column of MATH's own solutions
 _OTHER_RESPONSE = "_output"  # `chatgpt_output` in a file whose column is `gemini_output`
 
 
 class Gold(NamedTuple):
-    """The canonical gold answer of a question, as it was released, and the repairs that it needed."""
+    """The canonical gold answer of a question, None where none can be read; as released; the repairs it needed."""
 
-    answer: str
+    answer: str | None
     released: str
     repairs: list[str]
 
 
 def read_golds(entry: Entry, data: Path) -> dict[str, Gold]:
-    """Return the gold answers of a benchmark by question id, from its answer-only file; a row without one gives none.
+    """Return the gold answers of a benchmark by question id, from its answer-only file; an unreadable one is None.
 
     Raises:
         CotDistillError: the file cannot be read, or a row has no question or no response; the text names it.
@@ -47,9 +48,8 @@ def read_golds(entry: Entry, data: Path) -> dict[str, Gold]:
     for index, row in enumerate(_read_json(entry, data)):
         question, choices, _ = _question(entry, index, row)
         released = _text(entry, index, row, entry.response_column)
-        answer, repairs = repair_gold(released, kind, row.get("solution"))
-        if answer is not None:
-            golds[question_id(entry.config.benchmark, question, choices)] = Gold(answer, released, repairs)
+        answer, repairs = repair_gold(released, kind, row.get(_SOLUTION))
+        golds[question_id(entry.config.benchmark, question, choices)] = Gold(answer, released, repairs)
     return golds
 
 
@@ -88,11 +88,14 @@ def _row(entry: Entry, index: int, row: dict[str, Any], golds: dict[str, Gold], 
         rationale, concluded, found = read_response(text, answer, kind)
         if gold and "cut_gold" in gold.repairs and concluded == tidy(gold.released):  # it was shown the cut one
             concluded, found = answer, [*found, "cut_gold"]
+        if entry.response_column == _SOLUTION:  # the gold was taken out of this very text
+            concluded = answer
+    doubtful = ["doubtful_gold"] if gold and answer is None else []
     return cot_row(
         config, question, choices, answer,
         rationale=rationale, teacher_answer=concluded,
         source=f"data/{entry.file_name}#{index}",
-        flags=list(dict.fromkeys([*repairs, *text_repairs, *found])),
+        flags=list(dict.fromkeys([*repairs, *text_repairs, *found, *doubtful])),
         own_text=text if own_text else None,
     )  # fmt: skip
 
