@@ -45,7 +45,7 @@ _DESTROYED = re.compile(
 )
 _DESTROYED_NE = re.compile(r" ?\n ?e (?=[^$\n]{1,40}\$)")  # `\\ne`, but only inside a formula
 _WRITTEN_BREAK = re.compile(r"(?<!\\)\\+n(?![a-z])")
-_BARE_BREAK = re.compile(r"(?<!\\)\\(?:[ \t]+(?=[A-Z$\\])|\s*\Z)")  # "6 units.\\ The second triangle"
+_BARE_BREAK = re.compile(r"(?<=[.!?])[ \t]?\\(?:[ \t]+(?=[A-Z$])|\s*\Z)")  # "6 units.\\ The second triangle"
 _DOUBLED = re.compile(r"(?<!\\)\\{2,}(?=[A-Za-z]{2,}|[!$:;,%{}()])")
 _SOLUTION_PATH = re.compile(r"[ \t]*</?(?:step-by-step )?solution path>[ \t]*", re.IGNORECASE)
 _TAG = re.compile(r"[ \t]*</?(?:answer|explanation|conclusion|final answer|br ?/?)>[ \t]*", re.IGNORECASE)

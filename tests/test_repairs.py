@@ -12,7 +12,7 @@ from cot_distill_datasets.repairs import REPAIRS, repair_gold, repair_text
     ("damaged", "repaired", "rules"),
     [
         ("P = \x0crac{1}{2}", r"P = \frac{1}{2}", ["latex_escape"]),
-        ("6 units.\\ The second\\", "6 units.\nThe second", ["line_break"]),
+        ("6 units.\\ The second.\\", "6 units.\nThe second.", ["line_break"]),
         ("is \x0crac16", r"is \frac16", ["latex_escape"]),
         ("2 \times 3", r"2 \times 3", ["latex_escape"]),
         ("P(\text{same})", r"P(\text{same})", ["latex_escape"]),
@@ -48,6 +48,7 @@ def test_a_defect_is_repaired_and_named(damaged: str, repaired: str, rules: list
         "for(i)\n\tfor(j)\n\t\tdot(i)",
         r"$\nu \ne 3$ and \neq, \not and \nabla",
         "$a$ and\n e is $b$",  # a line break between two formulas
+        r"so $w\ \text{kg}$ and $\sqrt{8},\ \sqrt{5}$",  # a space of LaTeX
         r"\begin{array}{c} 1 \\times \end{array}",  # here two backslashes end a row
         "a < b and c > d, x<5>y",
         "She walked a path: it was long.",
