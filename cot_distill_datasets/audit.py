@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .cards import render_page
-from .folders import write_whole
+from .folders import locked, write_whole
 from .overlap import NEAR, NGRAM, SHINGLE, near_duplicates, ngrams, words
 from .progress import track
 from .release import INDEX, ConfigStats, Release, mean_lengths, read_release
@@ -80,11 +80,16 @@ def audit(folder: Path) -> Audit:
     """Audit the release in `folder` and write its `audit.json` and `audit.md`.
 
     Raises:
-        CotDistillError: there is no release in `folder`.
+        CotDistillError: there is no release in `folder`, or it is being written or published now.
     """
     release = read_release(folder)
     if release is None:
         raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
+    with locked(folder):  # a build would change it under our hands
+        return _audit(folder, release)
+
+
+def _audit(folder: Path, release: Release) -> Audit:
     broken: list[str] = []
     rows_of: dict[str, list[Row]] = {}
     lengths: dict[str, tuple[float, float]] = {}

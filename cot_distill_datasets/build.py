@@ -63,25 +63,25 @@ def build(
     Raises:
         CotDistillError: an input folder is missing, `out` holds something else, or `strict` and not all can be read.
     """
-    check_out(out)
+    check_out(out, edition)
     if benchmarks and not benchmarks.is_dir():
         raise CotDistillError(f"There is no folder {benchmarks}: --benchmarks takes the folder of the test sets.")
     with ExitStack() as stack:
         checkout = stack.enter_context(manifest.checkout(str(upstream_source))) if upstream_source else None
+        data = manifest.data_folder(checkout) if checkout else None
         names = TEST_SPLITS if checkout or benchmarks else ["arith"]
         splits = read_test_splits(names, benchmarks, checkout, hub=checkout is not None)
         sources = _Sources(_arith_readers())
-        if checkout:
+        if data:
             needed = BENCHMARKS if edition == "paper" or unchecked else splits
-            _add_upstream(sources, checkout, needed, own_text=edition == "paper")
+            _add_upstream(sources, data, needed, own_text=edition == "paper")
             sources.unchecked = {config.benchmark for config in sources.readers} - set(splits)
+        _refuse_if(strict, sources)
         staged = stack.enter_context(replaced_folder(out))
         configs = [_write_split(name, items, staged) for name, items in splits.items()]
         stack.enter_context(_without_garbage_collection())
         configs += _write_training(sources, edition, eval_questions(splits), staged)
-        if strict and (sources.left_out or sources.absent):
-            missing = [*sources.left_out.values(), *(f"{name}: is absent." for name in sources.absent)]
-            raise CotDistillError(f"Refused for {len(missing)} reasons (--strict): {' '.join(missing)}")
+        _refuse_if(strict, sources)
         release = Release(
             version("cot-distill"), edition, PARSER, configs,
             sorted(set(sources.absent)), sources.left_out, sorted(sources.unchecked),
@@ -89,6 +89,12 @@ def build(
         write_dataset_card(release, staged)
         write_index(release, staged)
     return release
+
+
+def _refuse_if(strict: bool, sources: _Sources) -> None:
+    missing = [*sources.left_out.values(), *(f"{name}: is absent." for name in sources.absent)]
+    if strict and missing:
+        raise CotDistillError("\n".join([f"Refused for {len(missing)} reasons (--strict):", *missing]))
 
 
 @contextmanager
@@ -183,12 +189,11 @@ def _arith_rows(config: ConfigName, problems: list[arith.Problem]) -> Read:
     return Read([row for row in made if row is not None], len(problems), {})
 
 
-def _add_upstream(sources: _Sources, checkout: Path, benchmarks: Collection[str], *, own_text: bool) -> None:
+def _add_upstream(sources: _Sources, data: Path, benchmarks: Collection[str], *, own_text: bool) -> None:
     """Add a reader for every config of the manifest whose file is there; a config takes its golds by question id.
 
     Configs of other than `benchmarks` are left out: nobody can say which of their rows leak a test split.
     """
-    data = manifest.data_folder(checkout)
     golds: dict[str, dict[str, upstream.Gold]] = {}
     broken: dict[str, str] = {}  # without its golds a benchmark's contradictions would stay
     entries, refused = manifest.read_manifest(data)
@@ -199,9 +204,12 @@ def _add_upstream(sources: _Sources, checkout: Path, benchmarks: Collection[str]
             if not manifest.file_of(entry, data).is_file():
                 sources.absent.append(entry.file_name)
             elif benchmark not in benchmarks:
-                sources.left_out[name] = f"{name}: no test split of {benchmark} is at hand (--unchecked keeps it)."
+                why = (
+                    f"no test split of {benchmark} is at hand: give --benchmarks, or --unchecked to keep what may leak"
+                )
+                sources.left_out[name] = f"{why}."
             elif benchmark in broken:
-                sources.left_out[name] = f"{name}: its golds cannot be had: {broken[benchmark]}"
+                sources.left_out[name] = f"its golds cannot be had: {broken[benchmark]}"
             else:
                 if entry.config.teacher == "answer":
                     golds[benchmark] = upstream.read_golds(entry, data)

@@ -52,6 +52,8 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         findings=FINDINGS,
         reasons=DROPPED,
         flagged=sum((Counter(stats.flags) for stats in release.training), Counter()),
+        kept=sum((Counter(stats.kept_flags) for stats in release.training), Counter()),
+        alias=next((config for config in names if config.alias), None),
         dropped=sum((Counter(stats.dropped) for stats in release.training), Counter()),
         teachers=TEACHERS,
         terms={name: terms for name, terms in TEACHER_TERMS.items() if name in teachers},

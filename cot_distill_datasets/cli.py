@@ -20,8 +20,11 @@ def main(args: list[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (CotDistillError, OSError) as error:
-        print(f"cot-distill: {error}", file=sys.stderr)
+        _say(f"cot-distill: {error}")
         return 2
+    except KeyboardInterrupt:
+        _say("cot-distill: interrupted; what was there is as it was.")
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,19 +40,25 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--strict", action="store_true", help="refuse where a file is absent or cannot be read")
     build.set_defaults(run=_build)
 
-    export = verbs.add_parser("export", help="write training configs in the format of another trainer")
-    export.add_argument("folder", nargs="?", type=Path, default=Path("eit/cot-distill"), help="default: %(default)s")
+    export = verbs.add_parser("export", help="write training configs for another trainer; a former export is replaced")
+    export.add_argument(
+        "folder", nargs="?", type=Path, default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s"
+    )
     export.add_argument("--to", choices=["llamafactory"], required=True, help="the trainer that is to read them")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="its `dataset_dir`")
     export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
     export.set_defaults(run=_export)
 
     audit = verbs.add_parser("audit", help="read a release back; exit code 1 where its edition breaks a promise")
-    audit.add_argument("folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR")
+    audit.add_argument(
+        "folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s"
+    )
     audit.set_defaults(run=_audit)
 
     publish = verbs.add_parser("publish", help="bring a release folder to the Hub: one commit and a tag")
-    publish.add_argument("folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="FOLDER")
+    publish.add_argument(
+        "folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s"
+    )
     publish.add_argument(
         "--repo-id", required=True, metavar="USER/NAME", help="the dataset repo, made if it is not there"
     )
@@ -62,25 +71,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
 def _build(options: argparse.Namespace) -> int:
     from .build import build
     from .release import RELEASE_NAME
 
     release = build(
-        options.out, options.upstream, options.benchmarks,
+        options.out.resolve(), options.upstream, options.benchmarks,
         edition=options.edition, strict=options.strict, unchecked=options.unchecked,
     )  # fmt: skip
     for stats in release.configs:
         print(f"{stats.name}\t{stats.rows}")
-    for why in release.left_out.values():
-        print(f"left out: {why}", file=sys.stderr)
+    for why in dict.fromkeys(release.left_out.values()):
+        names = [name for name, reason in release.left_out.items() if reason == why]
+        _say(f"left out: {', '.join(names)}: {why}")
     if release.absent:
-        print(f"{len(release.absent)} files of the manifest are absent and were passed over.", file=sys.stderr)
+        _say(f"{len(release.absent)} files of the manifest are absent and were passed over: the card names them.")
     if release.unchecked:
-        print(f"Not checked for leaks: {', '.join(release.unchecked)}.", file=sys.stderr)
-    print(f"{len(release.configs)} configs are in {options.out}.", file=sys.stderr)
+        _say(f"Not checked for leaks: {', '.join(release.unchecked)}.")
+    rows = sum(stats.rows for stats in release.configs)
+    _say(f"Edition `{release.edition}`: {len(release.configs)} configs with {rows:,} rows are in {options.out}.")
     if options.out.resolve() == Path(RELEASE_NAME).resolve():
-        print(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder, not the Hub.', file=sys.stderr)
+        _say(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder, not the Hub, whatever its `revision`.')
+    _say(f"Check it with `cot-distill audit {options.out}`.")
     return 1 if release.left_out else 0
 
 
@@ -90,7 +106,7 @@ def _export(options: argparse.Namespace) -> int:
     exported = export_llamafactory(options.folder, options.out, options.config)
     for stats in exported:
         print(f"{stats.name}\t{stats.rows}")
-    print(f"{len(exported)} configs are in {options.out}: give it to LLaMA-Factory as `dataset_dir`.", file=sys.stderr)
+    _say(f"{len(exported)} configs are in {options.out}: give it to LLaMA-Factory as `dataset_dir`.")
     return 0
 
 
@@ -99,7 +115,9 @@ def _audit(options: argparse.Namespace) -> int:
 
     done = audit(options.folder)
     for said in done.broken:
-        print(f"broken: {said}", file=sys.stderr)
+        _say(f"broken: {said}")
+    if not done.broken:
+        _say(f"Every promise of the edition `{done.edition}` is kept.")
     print(options.folder / PAGE)
     return 1 if done.broken else 0
 
@@ -115,11 +133,9 @@ def _publish(options: argparse.Namespace) -> int:
         print(done.commit)
     counts = ", ".join(f"{verb} {number}" for verb, number in Counter(verb for verb, _ in done.steps).items())
     where = f"{options.repo_id} at `{done.revision}`, {done.tag}"
-    print(
-        f"{where}: {counts or 'nothing to do'}{' (not done: --dry-run)' if options.dry_run else ''}.", file=sys.stderr
-    )
+    _say(f"{where}: {counts or 'nothing to do'}{' (not done: --dry-run)' if options.dry_run else ''}.")
     if done.unfinished:
-        print(f"not done: {done.unfinished}", file=sys.stderr)
+        _say(f"not done: {done.unfinished}")
     return 1 if done.unfinished else 0
 
 

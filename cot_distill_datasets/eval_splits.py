@@ -38,7 +38,10 @@ def read_test_splits(
     for name in names:
         items = arith.eval_items() if name == "arith" else _from_file(name, benchmarks, upstream)
         if items is None and hub:
-            items = _from_hub(name)
+            try:
+                items = _from_hub(name)
+            except ConnectionError:  # then no other split can be had from there either
+                hub = False
         if items:
             found[name] = items
     return found
@@ -61,12 +64,18 @@ def _read(path: Path) -> Any:
 
 
 def _from_hub(name: str) -> list[EvalItem] | None:
-    """Return the split from its canonical Hub datasets, or None where the Hub does not give it."""
+    """Return the split from its canonical Hub datasets, or None where the Hub does not have them.
+
+    Raises:
+        ConnectionError: the Hub cannot be reached.
+    """
     items: list[EvalItem] = []
     for repo, config, split in TEST_SPLITS[name].hub:
         try:
             rows = load_dataset(repo, config, split=split)
-        except OSError:  # no such dataset, or the Hub cannot be reached
+        except ConnectionError:
+            raise
+        except OSError:  # it has no such dataset, or does not show it to us
             return None
         try:
             items += _items(name, rows, "/".join(filter(None, (repo, config, split))))

@@ -46,6 +46,7 @@ class ConfigStats:
     rows: int
     dropped: dict[str, int] = field(default_factory=dict)  # reason → rows, see `DROPPED`
     flags: dict[str, int] = field(default_factory=dict)  # repairs and findings, of the rows read
+    kept_flags: dict[str, int] = field(default_factory=dict)  # the same of the rows that are here
     agreement: float | None = None  # of the rows read that have a gold and a conclusion, the share where they agree
     mean_words: float = 0.0
     mean_steps: float = 0.0
@@ -114,7 +115,7 @@ def write_config(
         CotDistillError: there are no rows.
     """
     if not rows:
-        raise CotDistillError(f"{name}: no row is left.")
+        raise CotDistillError("no row is left.")
     read = read or Read(rows, len(rows), {})
     written = folder / "data" / name / f"{split}.parquet"
     written.parent.mkdir(parents=True)
@@ -130,11 +131,16 @@ def write_config(
         rows_in=read.rows_in,
         rows=len(rows),
         dropped=read.dropped | (dropped or {}),
-        flags=dict(sorted(Counter(flag for row in read.rows for flag in row["flags"]).items())),
-        agreement=round(statistics.fmean(judged), 4) if judged else None,
+        flags=_flags(read.rows),
+        kept_flags=_flags(rows),
+        agreement=round(statistics.fmean(judged), 6) if judged else None,
         mean_words=mean_words,
         mean_steps=mean_steps,
     )
+
+
+def _flags(rows: list[Row]) -> dict[str, int]:
+    return dict(sorted(Counter(flag for row in rows for flag in row["flags"]).items()))
 
 
 def mean_lengths(rows: list[Row]) -> tuple[float, float]:
@@ -171,12 +177,22 @@ def read_release(folder: Path) -> Release | None:
         raise CotDistillError(f"{folder / INDEX} cannot be read as that of a release: build it again.") from error
 
 
-def check_out(folder: Path) -> None:
+def check_out(folder: Path, edition: str) -> None:
     """Refuse to write a release over something else.
 
     Raises:
-        CotDistillError: `folder` is neither a release, nor empty, nor new.
+        CotDistillError: `folder` is neither a release of that edition, nor empty, nor new.
     """
     restore(folder)
+    if (there := _edition_of(folder)) not in (None, edition):
+        raise CotDistillError(f"{folder} holds the edition `{there}`: give another folder as --out for `{edition}`.")
     if folder.exists() and not (folder / INDEX).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CotDistillError(f"{folder} holds something else than a release: give an empty or a new folder as --out.")
+
+
+def _edition_of(folder: Path) -> str | None:
+    """Return the edition of a release, also of one whose index is of another version; None where there is none."""
+    try:
+        return str(json.loads((folder / INDEX).read_text())["edition"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -78,6 +78,7 @@ def test_a_file_outside_the_folder_is_named_and_not_read(
         (["--benchmarks", "missing"], "There is no folder missing"),
         (["--out", "occupied"], "occupied holds something else"),
         (["--out", "occupied/thesis.txt/x"], "File exists"),
+        (["--out", "."], "holds something else"),
     ],
 )
 def test_a_wrong_folder_is_refused_and_nothing_is_written(
@@ -101,8 +102,8 @@ def test_a_name_of_the_manifest_that_tells_nothing_is_named_and_the_rest_is_buil
     manifest.write_text(json.dumps(entries))
     assert run_build(tmp_path / "out", small_upstream, benchmarks) == 1
     error = capsys.readouterr().err
-    assert "left out: The manifest's name 'dolly_level1' tells no benchmark or no teacher" in error
-    assert "left out: The manifest's name 'svamp_gpt4' tells no benchmark or no teacher" in error
+    assert "left out: dolly_level1: The manifest's name 'dolly_level1' tells no benchmark or no teacher" in error
+    assert "The manifest's name 'svamp_gpt4' tells no benchmark or no teacher" in error
     assert "'svamp_chatgpt_level1_again' is a second entry for gpt4o-l1-svamp" in error
     assert (tmp_path / "out/data/gpt4o-l1-svamp").is_dir()
 
@@ -122,8 +123,8 @@ def test_a_broken_file_of_golds_leaves_its_benchmark_out(
     (small_upstream / "data/SVAMP_only_ans.json").write_text("[1]")
     assert run_build(tmp_path / "out", small_upstream, benchmarks) == 1
     error = capsys.readouterr().err
-    assert "left out: SVAMP_only_ans.json: row 0 is no object" in error
-    assert "gpt4o-l1-svamp: its golds cannot be had" in error
+    assert "left out: answer-svamp: SVAMP_only_ans.json: row 0 is no object" in error
+    assert "left out: gpt4o-l1-svamp, gpt4o-l2-svamp: its golds cannot be had" in error
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,31 @@ def test_a_full_disk_leaves_the_former_release_as_it_was(tmp_path: Path, few_pro
         and "Traceback" not in ended.stderr
     )
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+
+
+def test_another_edition_is_not_written_over_a_release(
+    tmp_path: Path, few_problems: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path / "release")
+    assert main(["build", "--edition", "paper", "--out", str(tmp_path / "release")]) == 2
+    assert "holds the edition `clean`: give another folder as --out for `paper`" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_sentence_and_the_former_release_stays(tmp_path: Path, few_problems: None) -> None:
+    build(tmp_path / "release")
+    before = (tmp_path / "release/release.json").read_bytes()
+    command = [sys.executable, "-m", "cot_distill_datasets.cli", "build", "--out", str(tmp_path / "release")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    with process, process.stderr:
+        while not (tmp_path / ".release.new").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said.strip().endswith("cot-distill: interrupted; what was there is as it was.") and "Traceback" not in said
+    assert (tmp_path / "release/release.json").read_bytes() == before
+    assert not (tmp_path / ".release.new").exists()
 
 
 def test_of_two_builds_at_once_the_second_is_refused(
