@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 
 from .cards import render_page
 from .folders import locked, write_whole
-from .overlap import NEAR, NGRAM, SHINGLE, near_duplicates, ngrams, words
+from .overlap import NEAR, NGRAM, SHINGLE, Overlap, find_overlap
 from .progress import track
 from .release import INDEX, ConfigStats, Release, mean_lengths, read_release
 from .rules import broken_rules
-from .schema import FEATURES, Row, stem
+from .schema import FEATURES, Row
 from .taxonomy import ConfigName, CotDistillError, eval_config
 
 
@@ -103,7 +103,7 @@ def _audit(folder: Path, release: Release) -> Audit:
         if lengths[stats.name] != (stats.mean_words, stats.mean_steps):
             broken.append(f"{stats.name}: its rationales have not the mean length that release.json says.")
     broken += _untested(release)
-    overlap = _overlap(tests, rows_of)
+    overlap = find_overlap(tests, chain.from_iterable(rows_of.values()))
     if release.edition == "aligned":
         broken += _unaligned(release, rows_of)
     done = Audit(
@@ -112,7 +112,7 @@ def _audit(folder: Path, release: Release) -> Audit:
         {"ngram_words": NGRAM, "shingle_words": SHINGLE, "near_jaccard": NEAR},
         release.unchecked, list(dict.fromkeys(broken)),
         [_counted(stats, rows_of[stats.name], lengths[stats.name], overlap) for stats in release.training],
-        _comparisons(release, rows_of, lengths), _flagged(overlap),
+        _comparisons(release, rows_of, lengths), overlap.flagged(),
     )  # fmt: skip
     write_whole(folder / AUDIT, json.dumps(dataclasses.asdict(done), indent=1) + "\n")
     write_whole(folder / PAGE, render_page("audit.md.jinja", audit=done, release=release))
@@ -140,40 +140,7 @@ def _read(stats: ConfigStats, folder: Path, broken: list[str]) -> list[Row]:
     return rows
 
 
-@dataclass(frozen=True)
-class _Overlap:
-    """Which questions touch a test split, and which resemble each other, by id."""
-
-    test_ids: set[str]
-    stems: set[str]
-    ngrams: set[str]
-    near: dict[str, set[str]]
-
-
-def _overlap(tests: list[Row], rows_of: dict[str, list[Row]]) -> _Overlap:
-    test_ids, test_stems = {row["id"] for row in tests}, {stem(row["question"]) for row in tests}
-    test_ngrams = set[str]().union(*(ngrams(words(row["question"], row["choices"]), NGRAM) for row in tests))
-    questions = {row["id"]: row for rows in rows_of.values() for row in rows}
-    texts = {id_: words(row["question"], row["choices"]) for id_, row in questions.items()}
-    by_benchmark: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for id_, text in texts.items():
-        by_benchmark[id_.partition("-")[0]][id_] = text
-    near: dict[str, set[str]] = {}
-    for found in track(by_benchmark.values(), description="Near-duplicates"):
-        near |= near_duplicates(found)
-    return _Overlap(
-        test_ids,
-        {id_ for id_, row in questions.items() if id_ not in test_ids and stem(row["question"]) in test_stems},
-        {
-            id_
-            for id_, text in texts.items()
-            if id_ not in test_ids and not test_ngrams.isdisjoint(ngrams(text, NGRAM))
-        },
-        near,
-    )
-
-
-def _counted(stats: ConfigStats, rows: list[Row], lengths: tuple[float, float], overlap: _Overlap) -> ConfigAudit:
+def _counted(stats: ConfigStats, rows: list[Row], lengths: tuple[float, float], overlap: Overlap) -> ConfigAudit:
     ids = [row["id"] for row in rows]
     present = set(ids)
     return ConfigAudit(
@@ -186,11 +153,6 @@ def _counted(stats: ConfigStats, rows: list[Row], lengths: tuple[float, float], 
         exact_duplicates=len(ids) - len(present),
         near_duplicates=sum(not overlap.near.get(id_, set()).isdisjoint(present) for id_ in ids),
     )
-
-
-def _flagged(overlap: _Overlap) -> dict[str, list[str]]:
-    near = {id_ for id_, others in overlap.near.items() if id_ not in overlap.test_ids and others & overlap.test_ids}
-    return {"stem": sorted(overlap.stems), "ngram": sorted(overlap.ngrams), "near": sorted(near)}
 
 
 def _levels(release: Release) -> dict[tuple[str, str], dict[str, ConfigStats]]:
