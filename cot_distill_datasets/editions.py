@@ -24,7 +24,7 @@ UNFIT = ("denied", "doubtful_gold", "cut_text", "no_rationale")
 
 
 class EvalQuestions(NamedTuple):
-    """The questions of all test splits: their ids, and their stems (DESIGN.md, "Leaked")."""
+    """The questions of all test splits: their ids, by which a row leaks, and their stems, which are only flagged."""
 
     ids: frozenset[str]
     stems: frozenset[str]

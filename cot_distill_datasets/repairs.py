@@ -3,8 +3,7 @@
 >>> repair_text("P = \\x0crac{1}{2}, \\times 3</Solution Path>".replace("\\\\t", "\\t"))
 ('P = \\\\frac{1}{2}, \\\\times 3', ['latex_escape', 'solution_path'])
 
-What each is and how often it was needed is in the dataset card; the defects were first listed by the seed audit of the
-release (DESIGN.md, "Real data at hand").
+What each is and how often it was needed is in the dataset card.
 """
 
 from __future__ import annotations

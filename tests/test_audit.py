@@ -35,7 +35,7 @@ def test_the_release_of_the_real_files_keeps_its_promises(audited: Path) -> None
     assert found["parser"].startswith("cot-distill answers ") and found["libraries"]["math-verify"] == "0.9.0"
     configs = {config["stats"]["name"]: config for config in found["configs"]}
     assert {config["in_test"] for config in configs.values()} == {0}
-    assert configs["gpt4o-l5-obqa"]["stem_in_test"] == 23  # as counted independently (shared/notes/paper.md, 1.8)
+    assert configs["gpt4o-l5-obqa"]["stem_in_test"] == 23  # as counted before, by other code
     assert configs["answer-obqa"]["exact_duplicates"] == 5
     assert configs["answer-gsm8k"]["near_duplicates"] == 2
     assert configs["answer-svamp"]["ngram_in_test"] > 100  # SVAMP is made of variations
