@@ -23,10 +23,10 @@ from .cards import render_page
 from .folders import locked, write_whole
 from .overlap import NEAR, NGRAM, SHINGLE, Overlap, find_overlap
 from .progress import track
-from .release import INDEX, ConfigStats, Release, mean_lengths, read_release
+from .release import INDEX, ConfigStats, Release, existing_release, is_as_written, mean_lengths, read_release
 from .rules import broken_rules
 from .schema import FEATURES, Row
-from .taxonomy import ConfigName, CotDistillError, eval_config
+from .taxonomy import ConfigName, eval_config
 
 
 AUDIT, PAGE = "audit.json", "audit.md"
@@ -82,21 +82,20 @@ def audit(folder: Path) -> Audit:
     Raises:
         CotDistillError: there is no release in `folder`, or it is being written or published now.
     """
-    release = read_release(folder)
-    if release is None:
-        raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
+    existing_release(folder)  # before a lock is laid beside something else
     with locked(folder):  # a build would change it under our hands
-        return _audit(folder, release)
+        return _audit(folder, existing_release(folder))
 
 
 def _audit(folder: Path, release: Release) -> Audit:
     broken: list[str] = []
     rows_of: dict[str, list[Row]] = {}
     lengths: dict[str, tuple[float, float]] = {}
-    tests = [row for stats in release.configs if stats.split == "test" for row in _read(stats, folder, broken)]
+    read_tests = {stats.name: _read(stats, folder, broken) for stats in release.configs if stats.split == "test"}
+    tests = list(chain.from_iterable(read_tests.values()))
     test_ids = {row["id"] for row in tests}
     for stats in track(release.configs, description="Auditing configs"):
-        rows = _read(stats, folder, broken)
+        rows = read_tests[stats.name] if stats.name in read_tests else _read(stats, folder, broken)
         broken += broken_rules(stats, rows, release.edition, test_ids)
         rows_of[stats.name] = [{key: row[key] for key in ("id", "question", "choices")} for row in rows]
         lengths[stats.name] = mean_lengths(rows)
@@ -110,7 +109,7 @@ def _audit(folder: Path, release: Release) -> Audit:
         release_hash(folder), release.edition, release.parser,
         {name: version(name) for name in ("cot-distill", "math-verify", "datasketch")},
         {"ngram_words": NGRAM, "shingle_words": SHINGLE, "near_jaccard": NEAR},
-        release.unchecked, list(dict.fromkeys(broken)),
+        release.unchecked, broken,
         [_counted(stats, rows_of[stats.name], lengths[stats.name], overlap) for stats in release.training],
         _comparisons(release, rows_of, lengths), overlap.flagged(),
     )  # fmt: skip
@@ -133,7 +132,7 @@ def _read(stats: ConfigStats, folder: Path, broken: list[str]) -> list[Row]:
     except (OSError, pa.ArrowInvalid) as error:
         broken.append(f"{stats.name}: {stats.file} cannot be read: {error}.")
         return []
-    if sha256(content).hexdigest()[:16] not in path.name or table.schema != FEATURES.arrow_schema:
+    if not is_as_written(path, content) or table.schema != FEATURES.arrow_schema:
         broken.append(f"{stats.name}: {stats.file} is not the file that was built.")
         return []
     rows: list[Row] = table.to_pylist()
@@ -220,9 +219,5 @@ def passed(folder: Path) -> bool:
     release = read_release(folder)
     if release is None or found["broken"] or found["release"] != release_hash(folder):
         return False
-    return all(_is_as_written(stats, folder) for stats in release.configs)
-
-
-def _is_as_written(stats: ConfigStats, folder: Path) -> bool:
-    path = folder / stats.file
-    return path.is_file() and sha256(path.read_bytes()).hexdigest()[:16] in path.name
+    files = [folder / stats.file for stats in release.configs]
+    return all(path.is_file() and is_as_written(path, path.read_bytes()) for path in files)

@@ -24,9 +24,9 @@ from .editions import EvalQuestions, clean_ids, eval_questions, select
 from .eval_splits import read_test_splits
 from .folders import replaced_folder
 from .progress import track
-from .release import RELEASE_NAME, ConfigStats, Release, check_out, read_release, write_config, write_index
+from .release import ConfigStats, Release, check_out, read_release, write_config, write_index
 from .schema import Read, cot_row, eval_row
-from .taxonomy import FORMATS, GRANULARITIES, ConfigName, CotDistillError, eval_config, nearest
+from .taxonomy import FORMATS, GRANULARITIES, RELEASE_NAME, ConfigName, CotDistillError, eval_config, nearest
 
 
 FORMAT_GRANULARITIES = (3, 5)  # the paper compares formats at the levels that suit its students
@@ -204,10 +204,10 @@ def _add_upstream(sources: _Sources, data: Path, benchmarks: Collection[str], *,
             if not manifest.file_of(entry, data).is_file():
                 sources.absent.append(entry.file_name)
             elif benchmark not in benchmarks:
-                why = (
-                    f"no test split of {benchmark} is at hand: give --benchmarks, or --unchecked to keep what may leak"
+                sources.left_out[name] = (
+                    f"no test split of {benchmark} is at hand: "
+                    "give --benchmarks, or --unchecked to keep what may leak."
                 )
-                sources.left_out[name] = f"{why}."
             elif benchmark in broken:
                 sources.left_out[name] = f"its golds cannot be had: {broken[benchmark]}"
             else:

@@ -11,11 +11,11 @@ from jinja2 import Environment, StrictUndefined, meta
 
 from .benchmarks import TEST_SPLITS
 from .provenance import Provenance
-from .release import DROPPED, RELEASE_NAME, Release
+from .release import DROPPED, Release
 from .repairs import REPAIRS
 from .resources import resource
 from .schema import COLUMNS, FINDINGS
-from .taxonomy import EVAL_PREFIX, TEACHERS, ConfigName
+from .taxonomy import EVAL_PREFIX, RELEASE_NAME, TEACHERS, ConfigName
 from .terms import TEACHER_TERMS
 
 

@@ -10,8 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from .editions import EDITIONS
-from .taxonomy import CotDistillError
+from .taxonomy import EDITIONS, RELEASE_NAME, CotDistillError
 
 
 def main(args: list[str] | None = None) -> int:
@@ -34,31 +33,25 @@ def _parser() -> argparse.ArgumentParser:
     build = verbs.add_parser("build", help="write the release folder, a Hub dataset repo")
     build.add_argument("--upstream", metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone")
     build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
-    build.add_argument("--out", type=Path, default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s")
+    build.add_argument("--out", type=Path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s")
     build.add_argument("--edition", choices=EDITIONS, default="clean", help="default: %(default)s")
     build.add_argument("--unchecked", action="store_true", help="keep benchmarks without a test split: leaks may stay")
     build.add_argument("--strict", action="store_true", help="refuse where a file is absent or cannot be read")
     build.set_defaults(run=_build)
 
     export = verbs.add_parser("export", help="write training configs for another trainer; a former export is replaced")
-    export.add_argument(
-        "folder", nargs="?", type=Path, default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s"
-    )
+    _add_folder(export)
     export.add_argument("--to", choices=["llamafactory"], required=True, help="the trainer that is to read them")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="its `dataset_dir`")
     export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
     export.set_defaults(run=_export)
 
     audit = verbs.add_parser("audit", help="read a release back; exit code 1 where its edition breaks a promise")
-    audit.add_argument(
-        "folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s"
-    )
+    _add_folder(audit)
     audit.set_defaults(run=_audit)
 
     publish = verbs.add_parser("publish", help="bring a release folder to the Hub: one commit and a tag")
-    publish.add_argument(
-        "folder", type=Path, nargs="?", default=Path("eit/cot-distill"), metavar="DIR", help="default: %(default)s"
-    )
+    _add_folder(publish)
     publish.add_argument(
         "--repo-id", required=True, metavar="USER/NAME", help="the dataset repo, made if it is not there"
     )
@@ -71,13 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_folder(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "folder", type=Path, nargs="?", default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s"
+    )
+
+
 def _say(message: str) -> None:
     print(message, file=sys.stderr)
 
 
 def _build(options: argparse.Namespace) -> int:
     from .build import build
-    from .release import RELEASE_NAME
 
     release = build(
         options.out.resolve(), options.upstream, options.benchmarks,

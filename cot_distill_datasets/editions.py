@@ -16,9 +16,6 @@ from .benchmarks import EvalItem, benchmark_of
 from .schema import Row, question_id, stem
 
 
-EDITIONS = ("clean", "paper", "aligned")
-
-
 # Flags of rows that nobody should learn from.
 UNFIT = ("denied", "doubtful_gold", "cut_text", "no_rationale")
 
@@ -56,9 +53,8 @@ def select(
     safe = [row for row in rows if row["id"] not in tests.ids]
     kept, dropped = [], Counter(leaked=len(rows) - len(safe))
     for row in safe:
-        reason = (
-            "contradicting" if row["is_correct"] is False else next(filter(UNFIT.__contains__, row["flags"]), None)
-        )
+        unfit = next((flag for flag in row["flags"] if flag in UNFIT), None)
+        reason = "contradicting" if row["is_correct"] is False else unfit
         if reason is None:
             kept.append(row)
         else:

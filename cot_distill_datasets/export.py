@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from .folders import replaced_folder, restore
-from .release import ConfigStats, read_release
+from .folders import is_vacant, replaced_folder, restore
+from .release import ConfigStats, existing_release
 from .taxonomy import ConfigName, CotDistillError, nearest
 
 
@@ -54,9 +54,7 @@ def export_llamafactory(folder: Path, out: Path, configs: list[str] | None = Non
 
 
 def _chosen(folder: Path, configs: list[str] | None) -> list[ConfigStats]:
-    release = read_release(folder)
-    if release is None:
-        raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
+    release = existing_release(folder)
     known = {name: stats for stats in release.training for name in _names(stats.name)}
     for name in configs or []:
         if name not in known:
@@ -88,7 +86,7 @@ def _write_rows(source: Path, target: Path) -> None:
 
 def _check_out(out: Path) -> None:
     restore(out)
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_export(out))):
+    if not (is_vacant(out) or (out.is_dir() and _is_export(out))):
         raise CotDistillError(f"{out} holds something else than an export: give an empty or a new folder as --out.")
 
 

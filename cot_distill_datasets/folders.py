@@ -42,6 +42,11 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def is_vacant(folder: Path) -> bool:
+    """Whether nothing would be lost where `folder` is replaced: it is empty, or not there."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file that is there whole or not at all."""
     staged = path.with_name(f".{path.name}.new")

@@ -20,7 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from .audit import passed
 from .folders import locked
-from .release import INDEX, Release, read_release
+from .release import INDEX, Release, existing_release
 from .taxonomy import CotDistillError
 
 
@@ -56,24 +56,17 @@ def publish(folder: Path, repo_id: str, *, dry_run: bool = False) -> Published:
             refuses; no file there changed.
     """
     folder = folder.resolve()
-    _read(folder)  # before a lock is laid beside something else
-    if not passed(folder):
-        raise CotDistillError(
-            f"{folder} was not audited as it lies there, or breaks a promise of its edition: "
-            f"run `cot-distill audit {folder}` first."
-        )
+    existing_release(folder)  # before a lock is laid beside something else
     if repo_id.count("/") != 1:
         raise CotDistillError(f"{repo_id!r} names no dataset of the Hub: give USER/NAME as --repo-id.")
     with _one_sentence(repo_id), locked(folder):
-        plan = _plan(HfApi(), folder, repo_id, _read(folder))
+        if not passed(folder):  # under the lock: a build in between would bring rows that nobody audited
+            raise CotDistillError(
+                f"{folder} was not audited as it lies there, or breaks a promise of its edition: "
+                f"run `cot-distill audit {folder}` first."
+            )
+        plan = _plan(HfApi(), folder, repo_id, existing_release(folder))
         return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, repo_id, plan)
-
-
-def _read(folder: Path) -> Release:
-    release = read_release(folder)
-    if release is None:
-        raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
-    return release
 
 
 def _plan(api: HfApi, folder: Path, repo_id: str, release: Release) -> Published:

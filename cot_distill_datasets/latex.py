@@ -112,10 +112,11 @@ def equivalent(a: str, b: str) -> bool:
     first, second = (re.sub(r"\s", "", tidy(side)) for side in (a, b))
     if first == second:
         return first != ""
-    if max(len(first), len(second)) > MAX_LENGTH or (
-        number_value(first) is not None and number_value(second) is not None
-    ):
-        return number_value(first) is not None and number_value(first) == number_value(second)
+    values = number_value(first), number_value(second)
+    if None not in values:
+        return values[0] == values[1]
+    if max(len(first), len(second)) > MAX_LENGTH:
+        return False
     return _judge(tidy(a), tidy(b))
 
 

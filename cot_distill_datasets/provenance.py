@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .folders import write_whole
-from .release import RELEASE_NAME, read_release
+from .release import read_release
+from .taxonomy import RELEASE_NAME
 
 
 PROVENANCE = "provenance.json"

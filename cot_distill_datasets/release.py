@@ -21,12 +21,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .folders import restore
+from .editions import UNFIT
+from .folders import is_vacant, restore
 from .schema import FEATURES, FINDINGS, Read, Row
 from .taxonomy import ConfigName, CotDistillError
 
 
-RELEASE_NAME = "eit/cot-distill"
 RELEASE_REVISION = "v0.1.0"  # the Hub tag that evaluation reads where no release lies in the folder
 INDEX = "release.json"
 DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that is there is the default
@@ -59,7 +59,7 @@ DROPPED = {
     "empty": "there is no text of the teacher",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
-    **{flag: FINDINGS[flag] for flag in ("denied", "doubtful_gold", "cut_text", "no_rationale")},
+    **{flag: FINDINGS[flag] for flag in UNFIT},
     "unaligned": "another level of the teacher lacks the question, or the config has it twice",
 }
 
@@ -120,8 +120,7 @@ def write_config(
     written = folder / "data" / name / f"{split}.parquet"
     written.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), written)
-    digest = sha256(written.read_bytes()).hexdigest()[:16]
-    path = written.rename(written.with_name(f"{split}-{digest}.parquet"))
+    path = written.rename(written.with_name(f"{split}-{_content_hash(written.read_bytes())}.parquet"))
     mean_words, mean_steps = mean_lengths(rows)
     judged = [row["is_correct"] for row in read.rows if row["is_correct"] is not None and row["teacher"] != "answer"]
     return ConfigStats(
@@ -139,6 +138,15 @@ def write_config(
     )
 
 
+def is_as_written(path: Path, content: bytes) -> bool:
+    """Whether `content` is what `write_config` wrote under the name of `path`."""
+    return path.stem.endswith(f"-{_content_hash(content)}")
+
+
+def _content_hash(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
+
+
 def _flags(rows: list[Row]) -> dict[str, int]:
     return dict(sorted(Counter(flag for row in rows for flag in row["flags"]).items()))
 
@@ -146,8 +154,9 @@ def _flags(rows: list[Row]) -> dict[str, int]:
 def mean_lengths(rows: list[Row]) -> tuple[float, float]:
     """Return the mean words and the mean reasoning steps of the rationales, rounded to a tenth."""
     texts = [row["rationale"] or "" for row in rows] or [""]
-    words, steps = ([measure(text) for text in texts] for measure in (lambda text: len(text.split()), reasoning_steps))
-    return round(statistics.fmean(words), 1), round(statistics.fmean(steps), 1)
+    words = statistics.fmean(len(text.split()) for text in texts)
+    steps = statistics.fmean(map(reasoning_steps, texts))
+    return round(words, 1), round(steps, 1)
 
 
 def reasoning_steps(text: str) -> int:
@@ -177,6 +186,18 @@ def read_release(folder: Path) -> Release | None:
         raise CotDistillError(f"{folder / INDEX} cannot be read as that of a release: build it again.") from error
 
 
+def existing_release(folder: Path) -> Release:
+    """Return what a release folder says of itself.
+
+    Raises:
+        CotDistillError: `folder` is none, or its index cannot be read.
+    """
+    release = read_release(folder)
+    if release is None:
+        raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
+    return release
+
+
 def check_out(folder: Path, edition: str) -> None:
     """Refuse to write a release over something else.
 
@@ -186,7 +207,7 @@ def check_out(folder: Path, edition: str) -> None:
     restore(folder)
     if (there := _edition_of(folder)) not in (None, edition):
         raise CotDistillError(f"{folder} holds the edition `{there}`: give another folder as --out for `{edition}`.")
-    if folder.exists() and not (folder / INDEX).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+    if not (is_vacant(folder) or (folder / INDEX).is_file()):
         raise CotDistillError(f"{folder} holds something else than a release: give an empty or a new folder as --out.")
 
 

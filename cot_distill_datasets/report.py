@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import StrictUndefined, Template
 from scipy.stats import binomtest
 
-from .resources import resource
+from .cards import render_page
 
 
 if TYPE_CHECKING:
@@ -59,10 +58,7 @@ def write_report(folder: Path, rows: list[ReportRow], samples: dict[str, Score])
     """Write `report.json`, `report.png` and `report.md` into `folder`, and return the last one's path."""
     (folder / "report.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
     _draw(rows, folder / "report.png")
-    template = resource("cards/report.md.jinja")
-    (folder / "report.md").write_text(
-        Template(template.read_text(), undefined=StrictUndefined).render(rows=rows, samples=samples)
-    )
+    (folder / "report.md").write_text(render_page("report.md.jinja", rows=rows, samples=samples))
     return folder / "report.md"
 
 

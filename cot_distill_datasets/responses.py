@@ -44,7 +44,7 @@ def read_response(text: str, gold: str | None, kind: Kind) -> tuple[str, str | N
         found = ["missing_closing", *(["denied"] if concluded is None and denies(text) else [])]
         if concluded is None and _is_cut(text):
             found.append("cut_text")
-        if normalise(text, kind) == concluded is not None and len(text.split()) == 1:
+        if _is_bare(text) and normalise(text, kind) == concluded is not None:
             return "", concluded, found  # nothing but the answer
         return (_LABELLED.sub("", text).strip() if kind == "choice" else text), concluded, found
     repairs = ["trailing_zero"] if has_trailing_zero(text[len(once) :].rpartition(CLOSING)[2]) else []
@@ -69,10 +69,14 @@ def conclusion(text: str, kind: Kind) -> str | None:
         return conclude(boxed)
     if concluded is not None or denies(text):
         return concluded
-    if len(text.split()) == 1 and len(text) <= _BARE_ANSWER:
+    if _is_bare(text):
         return normalise(text, kind)
     final = _FINAL[kind].search(text[-120:]) or (_OFFHAND.search(text[-120:]) if kind == "choice" else None)
     return normalise(final[1], kind) if final else None
+
+
+def _is_bare(text: str) -> bool:
+    return len(text.split()) == 1 and len(text) <= _BARE_ANSWER
 
 
 def _is_cut(text: str) -> bool:

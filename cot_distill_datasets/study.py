@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from .build import build
 from .folders import write_whole
 from .provenance import read_provenance
-from .release import RELEASE_NAME, read_release
+from .release import read_release
 from .report import ReportRow, write_report
 from .resources import resource
 from .students import UNTRAINED_DEMO, write_untrained_demo
-from .taxonomy import GRANULARITIES, CotDistillError
+from .taxonomy import GRANULARITIES, RELEASE_NAME, CotDistillError
 
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from datasets import Dataset, load_dataset
 from . import arith
 from .answers import equivalent, extract
 from .benchmarks import BENCHMARKS
-from .release import RELEASE_NAME, RELEASE_REVISION, read_release
+from .release import RELEASE_REVISION, read_release
 from .schema import FEATURES, Row, eval_row
-from .taxonomy import CotDistillError, eval_config
+from .taxonomy import RELEASE_NAME, CotDistillError, eval_config
 
 
 def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Dataset]:

@@ -29,6 +29,8 @@ GRANULARITY_ALIASES = {"coarse": 1, "medium": 3, "fine": 5}
 FORMATS = ("cot", "l2m", "rar", "symbolic")  # plain, least-to-most, rephrase and respond, symbolic
 DEFAULT_FORMAT = "cot"  # never written in a name
 BENCHMARK_NAMES = ("svamp", "gsm8k", "aqua", "math", "csqa", "obqa", "strategyqa", "arith")
+EDITIONS = ("clean", "paper", "aligned")  # which rows; `editions.py` says what each is
+RELEASE_NAME = "eit/cot-distill"  # of the release's folder, and of the dataset on the Hub
 EVAL_PREFIX = "eval"  # `eval-{benchmark}` holds the test split
 
 _TEACHER_SLUG = re.compile(r"[a-z0-9_]+")

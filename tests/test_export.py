@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, load_dataset
 
-from cot_distill_datasets import arith
 from cot_distill_datasets.benchmarks import EvalItem
 from cot_distill_datasets.build import build
 from cot_distill_datasets.cli import main
@@ -44,9 +43,8 @@ def odd_release(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def arith_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def arith_release(tmp_path: Path, few_problems: None) -> Path:
     """A built release, which needs no data from outside."""
-    monkeypatch.setattr(arith, "TRAIN_SIZE", 50)
     build(tmp_path / "arith")
     return tmp_path / "arith"
 

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import trl
 
-from cot_distill_datasets.release import RELEASE_NAME
 from cot_distill_datasets.resources import resource
 from cot_distill_datasets.students import UNTRAINED_DEMO, write_untrained_demo
-from cot_distill_datasets.taxonomy import ConfigName, CotDistillError
+from cot_distill_datasets.taxonomy import RELEASE_NAME, ConfigName, CotDistillError
 
 
 @dataclass
