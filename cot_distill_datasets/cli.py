@@ -58,6 +58,26 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     publish.set_defaults(run=_publish)
 
+    evaluate = verbs.add_parser("evaluate", help="ask a student the test questions, through lm-eval")
+    evaluate.add_argument("student", type=Path, metavar="STUDENT", help="its folder; results go to STUDENT/results")
+    evaluate.add_argument(
+        "--tasks", nargs="+", required=True, metavar="TASK", help="tasks or groups: cot_svamp, cot_distill, …"
+    )
+    evaluate.add_argument("--backend", choices=["vllm", "hf"], default="vllm", help="default: %(default)s")
+    evaluate.add_argument(
+        "--release", type=Path, metavar="DIR", help=f"the test splits, default: {RELEASE_NAME}, else the Hub"
+    )
+    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N questions of each task only")
+    evaluate.add_argument("--model-args", default="", metavar="NAME=VALUE,…", help="more arguments of lm-eval's model")
+    evaluate.set_defaults(run=_evaluate)
+
+    report = verbs.add_parser(
+        "report", help="write one report of the students' results, by whichever command they were made"
+    )
+    report.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
+    report.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
+    report.set_defaults(run=_report)
+
     demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
     demo.set_defaults(run=_demo)
@@ -135,6 +155,28 @@ def _publish(options: argparse.Namespace) -> int:
     if done.unfinished:
         _say(f"not done: {done.unfinished}")
     return 1 if done.unfinished else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from lm_eval.utils import simple_parse_args_string
+
+    from .evaluate import Evaluation, evaluate
+    from .report import read_rows, table
+
+    how = Evaluation(
+        backend=options.backend, release=options.release, limit=options.limit,
+        model_args=simple_parse_args_string(options.model_args),
+    )  # fmt: skip
+    evaluate(options.student, [name for given in options.tasks for name in given.split(",")], how)
+    print(table(read_rows([options.student])))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .report import write_report
+
+    print(write_report(options.out, options.students))
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -1,92 +1,121 @@
-"""The report of a study: a table with intervals, a figure, and a sample answer of each student beside the gold."""
+"""The report of students' results: a table with intervals, a figure, and a sample answer of each beside the gold."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scipy.stats import binomtest
 
 from .cards import render_page
+from .folders import write_whole
+from .provenance import Provenance, read_provenance
+from .scores import Score, read_scores
 
 
 if TYPE_CHECKING:
-    from .evaluate import Score
-    from .provenance import Provenance
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One student's line: `accuracy` with its 95 % Wilson interval, all between 0 and 1."""
+    """One student on one task: what was scored, with the 95 % Wilson interval of its accuracy, and what was trained.
 
-    student: str
-    config: str | None  # null: untrained
-    n: int
-    accuracy: float
-    low: float
-    high: float
-    mean_output_tokens: float
-    train_examples: int
-    train_seconds: float
+    Without `made` the student is an untrained one.
+    """
 
-    @classmethod
-    def of(cls, provenance: Provenance | None, score: Score) -> ReportRow:
-        """Join what was trained and what was scored; without provenance the student is the untrained one."""
-        interval = binomtest(score.correct, score.n).proportion_ci(method="wilson")
-        return cls(
-            student=provenance.student if provenance else "demo",
-            config=provenance.config if provenance else None,
-            n=score.n,
-            accuracy=round(score.correct / score.n, 4),
-            low=round(interval.low, 4),
-            high=round(interval.high, 4),
-            mean_output_tokens=score.mean_output_tokens,
-            train_examples=provenance.train_examples if provenance else 0,
-            train_seconds=provenance.train_seconds if provenance else 0.0,
-        )
+    student: Path
+    score: Score
+    made: Provenance | None
 
     @property
     def label(self) -> str:
-        """What the table and the figure call it."""
-        return self.config or "untrained"
+        """What the table and the figure call the student: its folder, without the `runs/` that all have."""
+        return str(self.student).removeprefix("runs/")
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the questions that the headline filter calls correct, between 0 and 1."""
+        return self.score.correct / self.score.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval over the questions; it says nothing of another seed."""
+        low, high = binomtest(self.score.correct, self.score.n).proportion_ci(method="wilson")
+        return float(low), float(high)
 
 
-def write_report(folder: Path, rows: list[ReportRow], samples: dict[str, Score]) -> Path:
+def read_rows(students: Sequence[Path]) -> list[ReportRow]:
+    """Return a row for each student and each task that it has results of, by task.
+
+    Raises:
+        CotDistillError: a student has no results, or they do not belong to it (`scores.read_scores`).
+    """
+    scored = [(student, score) for student in students for score in read_scores(student)]
+    tasks = list(dict.fromkeys(score.task for _, score in scored))
+    scored.sort(key=lambda found: tasks.index(found[1].task))
+    return [ReportRow(student, score, read_provenance(student)) for student, score in scored]
+
+
+def table(rows: Sequence[ReportRow]) -> str:
+    """Return the scores as a Markdown table."""
+    return render_page("scores.md.jinja", rows=rows)
+
+
+def write_report(folder: Path, students: Sequence[Path]) -> Path:
     """Write `report.json`, `report.png` and `report.md` into `folder`, and return the last one's path."""
-    (folder / "report.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
-    _draw(rows, folder / "report.png")
-    (folder / "report.md").write_text(render_page("report.md.jinja", rows=rows, samples=samples))
+    rows = read_rows(students)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "report.json", json.dumps([_facts(row) for row in rows], indent=1) + "\n")
+    by_task = {task: list(of_task) for task, of_task in groupby(rows, key=lambda row: row.score.task)}
+    _draw(by_task, folder / "report.png")
+    trained = list({row.student: row for row in rows if row.made}.values())
+    page = render_page("report.md.jinja", table=table(rows), by_task=by_task, trained=trained)
+    write_whole(folder / "report.md", page)
     return folder / "report.md"
 
 
-def _draw(rows: list[ReportRow], path: Path) -> None:
-    """Draw accuracy with its interval, and the tokens that a student writes for it, one line a student."""
+def _facts(row: ReportRow) -> dict[str, object]:
+    low, high = row.interval
+    made = {"config": row.made.config, "train_examples": row.made.train_examples} if row.made else {}
+    counted = {"student": str(row.student), "accuracy": row.accuracy, "low": low, "high": high}
+    return counted | dataclasses.asdict(row.score) | made
+
+
+def _draw(by_task: dict[str, list[ReportRow]], path: Path) -> None:
+    """Draw accuracy with its interval, and the tokens that a student writes for it: two panels a task."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 1.6 + 0.5 * len(rows)), layout="constrained")
+    heights = [1.2 + 0.5 * len(rows) for rows in by_task.values()]
+    figure = Figure(figsize=(9, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    accuracy, tokens = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    panels = figure.subplots(len(by_task), 2, squeeze=False, width_ratios=(2, 1), height_ratios=heights)
+    for (accuracy, tokens), (task, rows) in zip(panels, by_task.items()):
+        _draw_task(accuracy, tokens, task, rows)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_task(accuracy: Axes, tokens: Axes, task: str, rows: list[ReportRow]) -> None:
     places = range(len(rows))
-    below = [100 * (row.accuracy - row.low) for row in rows]
-    above = [100 * (row.high - row.accuracy) for row in rows]
     percent = [100 * row.accuracy for row in rows]
+    below = [100 * (row.accuracy - row.interval[0]) for row in rows]
+    above = [100 * (row.interval[1] - row.accuracy) for row in rows]
     accuracy.barh(places, percent, xerr=(below, above), color="#4c72b0", ecolor="#222222", capsize=4, height=0.6)
     for place, row in zip(places, rows):
-        accuracy.text(100 * row.high + 2, place, f"{100 * row.accuracy:.1f} %", va="center")
+        accuracy.text(100 * row.interval[1] + 2, place, f"{100 * row.accuracy:.1f} %", va="center")
     accuracy.set(yticks=places, yticklabels=[row.label for row in rows], xlim=(0, 115), xticks=range(0, 101, 20))
-    accuracy.set(
-        xlabel=f"accuracy on cot_arith, %, with 95 % interval (n = {rows[0].n})", ylim=(len(rows) - 0.5, -0.5)
-    )
-    bars = tokens.barh(places, [row.mean_output_tokens for row in rows], color="#dd8452", height=0.6)
+    questions = rows[0].score.n
+    accuracy.set(xlabel=f"accuracy on {task}, %, with 95 % interval (n = {questions})", ylim=(len(rows) - 0.5, -0.5))
+    bars = tokens.barh(places, [row.score.mean_output_tokens for row in rows], color="#dd8452", height=0.6)
     tokens.bar_label(bars, fmt="%.0f", padding=4)
-    tokens.set(xlabel="output tokens, mean")
+    tokens.set(xlabel="output tokens, mean", ylim=(len(rows) - 0.5, -0.5), yticks=places, yticklabels=[])
     tokens.margins(x=0.2)
-    tokens.tick_params(left=False)
     for axes in (accuracy, tokens):
+        axes.tick_params(left=False)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("What a student of 0.9M parameters learns from each supervision", fontsize=12)
-    figure.savefig(path, dpi=150)

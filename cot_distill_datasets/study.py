@@ -5,30 +5,23 @@ The demo is the smallest one. A cell lives in `runs/{student}/{config}/seed{n}/`
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .build import build
-from .folders import write_whole
+from .evaluate import Evaluation, evaluate
 from .provenance import read_provenance
 from .release import read_release
-from .report import ReportRow, write_report
+from .report import write_report
 from .resources import resource
 from .students import UNTRAINED_DEMO, write_untrained_demo
 from .taxonomy import GRANULARITIES, RELEASE_NAME, CotDistillError
 
 
-if TYPE_CHECKING:
-    from .evaluate import Score
-
 SEED = 100
-SCORE = "score.json"
 
 
 @dataclass(frozen=True)
@@ -63,14 +56,12 @@ def demo(*, all_levels: bool = False) -> Path:
         _say(2, f"train on {cell.config}", cell.folder)
         train(cell, files[cell.config])
 
-    rows, samples = [], {}
-    for folder in [UNTRAINED_DEMO, *(cell.folder for cell in cells)]:
+    students = [UNTRAINED_DEMO, *(cell.folder for cell in cells)]
+    for folder in students:
         _say(3, "evaluate on cot_arith", folder)
-        score = _evaluated(folder, "cot_arith")
-        rows.append(ReportRow.of(read_provenance(folder), score))
-        samples[rows[-1].label] = score
+        evaluate(folder, ["cot_arith"], Evaluation(backend="hf"))
     _say(4, "report", Path("runs/demo/report.md"))
-    return write_report(Path("runs/demo"), rows, samples)
+    return write_report(Path("runs/demo"), students)
 
 
 def train(cell: Cell, data_file: str) -> None:
@@ -82,7 +73,6 @@ def train(cell: Cell, data_file: str) -> None:
     made = read_provenance(cell.folder)
     if made and made.data_file == data_file:
         return
-    (cell.folder / SCORE).unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", str(resource("training/sft.py")),
         "--dataset_config", cell.config, "--seed", str(cell.seed),
@@ -90,16 +80,6 @@ def train(cell: Cell, data_file: str) -> None:
     ended = subprocess.run(command, check=False)
     if ended.returncode:
         raise CotDistillError(f"The training on {cell.config} ended with exit code {ended.returncode}: see above.")
-
-
-def _evaluated(folder: Path, task: str) -> Score:
-    """Return the score of the student in `folder`, evaluating it where no score lies there yet."""
-    from .evaluate import Score, evaluate
-
-    if not (folder / SCORE).is_file():
-        score = evaluate(folder, task, folder / "results")
-        write_whole(folder / SCORE, json.dumps(dataclasses.asdict(score), indent=1) + "\n")
-    return Score(**json.loads((folder / SCORE).read_text()))
 
 
 def _say(stage: int, what: str, where: Path) -> None:

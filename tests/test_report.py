@@ -1,29 +1,47 @@
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from cot_distill_datasets.evaluate import Score
-from cot_distill_datasets.report import ReportRow, write_report
+from cot_distill_datasets.cli import main
+from cot_distill_datasets.evaluate import Evaluation, evaluate
+from cot_distill_datasets.report import ReportRow, table
+from cot_distill_datasets.scores import Score
 
 
-SCORE = Score("cot_arith", 200, 150, 21.5, "2 + 2?", "4", "2 + 2 = 4.\nThe answer is 4")
+SCORE = Score(
+    task="cot_arith", version=1.0, n=200, correct=150, flexible_correct=160, no_answer=4, capped=8,
+    completed_correct=150, timed_out=0, mean_output_tokens=21.5, approximate=False, command="cot-distill evaluate …",
+    question="2 + 2?", gold="4", answer="2 + 2 = 4.\nThe answer is 4",
+)  # fmt: skip
 
 
 def test_a_row_has_the_wilson_interval() -> None:
-    row = ReportRow.of(None, SCORE)
-    assert (row.student, row.config, row.n, row.train_examples) == ("demo", None, 200, 0)
-    assert (row.accuracy, row.low, row.high) == (0.75, 0.6857, 0.8049)  # Wilson 1927, checked by hand
+    low, high = ReportRow(Path("runs/x"), SCORE, None).interval
+    assert (round(low, 4), round(high, 4)) == (0.6857, 0.8049)  # Wilson 1927, checked by hand
 
 
-def test_the_report_has_the_numbers_the_figure_and_the_samples(tmp_path: Path) -> None:
-    report = write_report(tmp_path, [ReportRow.of(None, SCORE)], {"untrained": SCORE})
-    text = report.read_text()
-    assert "| untrained | 75.0 % | 68.6 – 80.5 | 21.5 | 0 | 0.0 |" in text
-    assert "> 2 + 2?" in text and "Gold: **4**" in text and "The answer is 4" in text
-    (row,) = json.loads((tmp_path / "report.json").read_text())
-    assert list(row) == [
-        "student", "config", "n", "accuracy", "low", "high", "mean_output_tokens", "train_examples", "train_seconds",
-    ]  # fmt: skip
-    with Image.open(tmp_path / "report.png") as figure:
+def test_the_table_has_every_count_as_a_share() -> None:
+    assert table([ReportRow(Path("runs/x/seed1"), SCORE, None)]).splitlines()[2] == (
+        "| x/seed1 | cot_arith | 75.0 % | 68.6 – 80.5 | 80.0 % | 2.0 % | 4.0 % | 78.1 % | 21.5 |"
+    )
+
+
+def test_the_report_has_the_numbers_the_figure_the_command_and_an_answer(
+    workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    students = [Path("runs/one"), Path("runs/two")]
+    for student in students:
+        shutil.copytree(workplace / "runs/demo/untrained", student)
+        evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
+    assert main(["report", *map(str, students), "--out", "out"]) == 0
+    text = Path("out/report.md").read_text()
+    assert "| one | cot_arith | 0.0 % | 0.0 – 65.8 | 0.0 % | 100.0 % | 100.0 % | – | 256.0 |" in text
+    assert "cot-distill evaluate runs/two --tasks cot_arith --backend hf --limit 2" in text
+    assert "How many" in text and "Gold: **" in text and "≈" not in text
+    assert [row["student"] for row in json.loads(Path("out/report.json").read_text())] == ["runs/one", "runs/two"]
+    with Image.open("out/report.png") as figure:
         assert figure.width > 1000
