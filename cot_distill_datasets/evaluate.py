@@ -55,31 +55,27 @@ def evaluate(student: Path, tasks: list[str], how: Evaluation) -> None:
         CotDistillError: a name is no task of ours; the student is none, or would be asked otherwise than it was
             trained (`preflight.py`); vLLM is not installed.
     """
-    from lm_eval.tasks import TaskManager
+    from lm_eval import tasks as lm_eval_tasks
     from transformers import AutoTokenizer
 
     if not (student / "config.json").is_file():
         raise CotDistillError(f"There is no student in {student}: name a folder that `training/sft.py` wrote.")
     check_template(student, AutoTokenizer.from_pretrained(student))
-    manager = TaskManager(metadata={"release": str(how.release)} if how.release else {})
-    names = _known(tasks, manager)
-    weights = _digest(student)
-    model = None
-    found = manager.load(names)["tasks"]
+    manager = lm_eval_tasks.TaskManager(
+        include_path=str(Path(lm_eval_tasks.__file__).parent / "cot_distill"),  # where an install lays `eval_tasks/`
+        include_defaults=False,  # to index the thousands of others takes seconds
+        metadata={"release": str(how.release)} if how.release else {},
+    )
+    for name in tasks:
+        if name not in manager.all_tasks:
+            raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, manager.all_tasks)}.")
+    model, weights, found = None, _digest(student), manager.load(tasks)["tasks"]
     for number, (name, task) in enumerate(found.items(), start=1):
         known = _is_whole(student / RESULTS / name, settings := _settings(task, weights, how))
         print(f"[{number}/{len(found)}] {name}: {student / RESULTS / name}{known * ' is there'}", file=sys.stderr)
         if not known:
             model = model or _load(student, how)
             _run(model, name, student, settings, how, manager)
-
-
-def _known(tasks: list[str], manager: TaskManager) -> list[str]:
-    ours = [name for name in (*manager.all_subtasks, *manager.all_groups) if name.startswith("cot_")]
-    for name in tasks:
-        if name not in ours:
-            raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, ours)}.")
-    return tasks
 
 
 def _settings(task: Any, weights: str, how: Evaluation) -> dict[str, Any]:
