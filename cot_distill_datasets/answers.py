@@ -14,6 +14,7 @@ judged by math-verify in a process of its own (`latex.py`).
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Literal
 
 from . import latex
@@ -22,16 +23,18 @@ from .numerals import NUMBER, normalise_number, number_value
 
 Kind = Literal["number", "choice", "boolean", "math"]
 
-PARSER = "cot-distill answers 3"  # stands beside every share of agreement: the parser decides it, not the teacher
+PARSER = "cot-distill answers 4"  # stands beside every share of agreement: the parser decides it, not the teacher
 CLOSING = "The answer is"  # the closing sentence of every completion: `The answer is {answer}`
 LETTERS = "ABCDEFGH"
+MAX_TEXT = 100_000  # characters at the end of a text that are read: no student writes more, and all of it is bounded
 
 # No word boundary before a capital T: released texts lost line breaks ("= 2The answer is 2").
 _CONCLUSION = re.compile(r"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer is:?")
 _LEAD = re.compile(r"(?:(?:So|\bThus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z|[,;]\s*\Z")
 _BOUNDARY = re.compile(r"(?:\A|[.!?:;)\]}\"'”’*>\n])\s*\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
-_OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷]\s*[\d$(]")
+_OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷^]\s*[\d$({]")
+_ASIDE = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
 # "The answer is not C", "is none of these", "is 360, but this is wrong", "34 is likely incorrect"
 _DENIED = re.compile(
     r"\W*(?:not|incorrect|wrong|none)\b|[^.\n]{0,25}?(?:,? (?:but|which|was|is)\b)[^.\n]{0,20}\b(?:incorrect|wrong)\b"
@@ -55,22 +58,29 @@ _MOST_WORDS = 6  # behind an answer, in its closing sentence: "Option C: nutrien
 # "(B)", "Option B", "B: 1/2", "<answer> B", "isD", "E=10"; in "A large one" the A is an article, in "E's" the E is a
 # name. A letter in small type counts where it is all there is. The benchmarks have five options at most.
 _LETTER = r"([A-E])(?![A-Za-z]|['’]s)(?!(?<=A) (?!is\b)[a-z])"
-_LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|\W)*{_LETTER}")
-_SMALL_LETTER = re.compile(r"(?i:option|choice|\W)*([a-e])\W*$")
+_BOX = r"\\(?:boxed|text(?:bf)?|mathrm|mathbf)\b"
+_LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|{_BOX}|\W)*{_LETTER}")
+_SMALL_LETTER = re.compile(rf"(?:(?i:option|choice)|{_BOX}|\W)*([a-e])\W*$")
 _LATER_LETTER = re.compile(r"\(([A-E])\)|[=.:]\s*([A-E])\W*$")  # "The answer is 4 (C)", "is 7=D"
-_LONE_LETTER = re.compile(rf"(?<![\w'’-]){_LETTER}(?!-\w)")
+_LONE_LETTER = re.compile(r"(?<![\w'’-])[A-E](?!\w|['’]s|-\w)(?!(?<=A) (?!(?:is|and|or)\b)\w)")
 _TRUTH = {"true": "True", "yes": "True", "false": "False", "no": "False"}
-_LEADING_TRUTH = re.compile(r"\W*(true|false|yes|no)\b", re.IGNORECASE)
-_LONE_TRUTH = re.compile(r"\b([Tt]rue|[Ff]alse|Yes|No)\b")  # a small "no" is a determiner
+_LEADING_TRUTH = re.compile(rf"(?:{_BOX}|\W)*(true|false|yes|no)\b", re.IGNORECASE)
+# In "No dog flies" and "no dogs" the no is a determiner, in "a plain 'yes' or 'no'" neither is an answer.
+_LONE_TRUTH = re.compile(r"\b(?:[Tt]rue|TRUE|[Ff]alse|FALSE|Yes|YES|(?:yes|[Nn]o|NO)(?=[.,;:!*)]|\s*$))\b")
+# What stands around a number that is no dress of it: a variable, another number, an operator, a LaTeX command.
+_NO_DRESS_BEFORE = re.compile(r"\d|(?<![\\A-Za-z])[^\W\d_]")
+_NO_DRESS_BEHIND = re.compile(r"[\d=^+/<>√]|\*\s*[\w(]|\s[-−]|\b[xyz]\b|\\(?!text|mbox|mathrm|circ)[A-Za-z]")
 
 
 def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     """Return the answer that `text` concludes with, or None where it concludes nothing.
 
-    The last conclusion counts. `strict` requires the closing sentence ("The answer is 18"); otherwise a text without
-    one gives its last number, letter, truth value or LaTeX. In "The answer is 12 + 6 = 18" the value behind the last
-    `=` counts; an expression left unworked ("The answer is 84 - 52") is no conclusion where a number is wanted.
+    The last conclusion counts; of a text the last `MAX_TEXT` characters are read. `strict` requires the closing
+    sentence ("The answer is 18"); otherwise a text without one gives its last number, letter, truth value or LaTeX. In
+    "The answer is 12 + 6 = 18" the value behind the last `=` counts; an expression left unworked ("The answer is
+    84 - 52") is no conclusion where a number is wanted.
     """
+    text = text[-MAX_TEXT:]
     conclusion = _last_conclusion(text)
     if conclusion:
         concluded = _concluded(text[conclusion.end() :].lstrip(), kind)
@@ -152,8 +162,9 @@ def _bare(text: str) -> str:
 
 def normalise(answer: str, kind: Kind) -> str | None:
     """Return the canonical form of an answer (`$1,450.0` → `1450`, `Option B.` → `B`), or None where it is none."""
+    answer = answer[:MAX_TEXT]
     if kind == "number":
-        return normalise_number(answer)
+        return normalise_number(answer) or _dressed_number(answer)
     if kind == "math":
         return latex.canonical(answer) or None
     return _concluded(answer.strip(), kind)
@@ -162,8 +173,8 @@ def normalise(answer: str, kind: Kind) -> str | None:
 def equivalent(a: str, b: str, kind: Kind) -> bool:
     """Whether two answers are the same (`1/2` and `0.50` are), whatever their dress."""
     if kind == "number":
-        value = number_value(a)
-        return value is not None and value == number_value(b)
+        first, second = normalise(a, kind), normalise(b, kind)
+        return first is not None and second is not None and number_value(first) == number_value(second)
     if kind == "math":
         return latex.equivalent(a, b)
     return normalise(a, kind) == normalise(b, kind) is not None
@@ -189,8 +200,7 @@ def _concluded(behind: str, kind: Kind) -> str | None:
         return None if _GOES_ON.match(rest) else latex.conclude(expression)
     sentence = _SENTENCE_END.split(behind, maxsplit=1)[0]
     if kind == "number":
-        worked = re.split(r"(?<=[\w%])\s+\(", sentence, maxsplit=1)[0]  # "4000 (and not 3000)"
-        return _first_number(worked.rpartition("=")[2])
+        return _first_number(_ASIDE.split(sentence, maxsplit=1)[0].rpartition("=")[2])
     if kind == "boolean":
         truth = _LEADING_TRUTH.match(sentence)
         return _TRUTH[truth[1].lower()] if truth else None
@@ -202,15 +212,25 @@ def _first_number(expression: str) -> str | None:
     number = NUMBER.search(expression)
     if number is None or _OPERATOR_FOLLOWS.match(expression, number.end()):
         return None
-    return normalise_number(number.group())
+    return normalise_number(number[0])
+
+
+def _dressed_number(answer: str) -> str | None:
+    r"""Return the number that an answer is but for its dress: `**18**`, `\boxed{18}`, `18 dollars`, `50%`."""
+    number = NUMBER.search(answer)
+    if number is None or _NO_DRESS_BEFORE.search(answer, 0, number.start()):
+        return None
+    return None if _NO_DRESS_BEHIND.search(answer, number.end()) else normalise_number(number[0])
 
 
 def _last(text: str, kind: Kind) -> str | None:
     """Return the last answer of its kind that stands alone in `text`."""
     if kind == "math" and (boxed := latex.last_boxed(text)) is not None:
-        return latex.tidy(boxed)
-    if kind in ("number", "math"):
-        numbers = NUMBER.findall(text)
-        return normalise_number(numbers[-1]) if numbers else None
-    found = (_LONE_LETTER if kind == "choice" else _LONE_TRUTH).findall(text)
-    return normalise(found[-1], kind) if found else None
+        return latex.tidy(boxed) or None
+    pattern = _LONE_LETTER if kind == "choice" else _LONE_TRUTH if kind == "boolean" else NUMBER
+    for line in reversed(text.split("\n")):  # no pattern looks beyond its line
+        for last in deque(pattern.finditer(line), maxlen=1):
+            if kind == "boolean":
+                return _TRUTH[last[0].lower()]
+            return last[0] if kind == "choice" else normalise_number(last[0])
+    return None

@@ -12,26 +12,31 @@ from __future__ import annotations
 import atexit
 import json
 import re
-import select
 import subprocess
 import sys
 import unicodedata
+from contextlib import suppress
 from functools import cache, lru_cache
+from typing import Literal
 
-from .numerals import normalise_number, number_value
+from .numerals import normalise_number, number_value, spell_out
+from .taxonomy import CotDistillError
 
 
-TIME_LIMIT = 1.0  # seconds for one pair
-MAX_LENGTH = 300  # characters; a longer answer is compared as text only
+Verdict = Literal["same", "other", "timeout"]
+
+MAX_LENGTH = 300  # characters; what is longer is no answer
+CACHED = 20_000  # answers and pairs of at most that length: less than 100 MB
 
 _OPENERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
 _END = re.compile(r"[.!?](?=\s|$)|\n|</|\\n")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
+_THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]")  # "11,\u202f880"
 _SPACING = re.compile(r"\\left\b|\\right\b|\\[!,;:]|\\ |~|\\displaystyle")
-_SIGNS = re.compile(r"\^\s*\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]")
+_SIGNS = re.compile(r"\^\s*\\circ\b|(?<=\d)\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]")
 _UNIT = re.compile(
-    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*\}|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
+    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*(?:\}|\Z)|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
     r"(?:\^\{?\d\}?)?$"
 )
 _WRAPPED = re.compile(r"\\(?:text|mbox|mathrm|textbf|textnormal)\s*\{([^{}]*)\}")
@@ -39,9 +44,12 @@ _FRACTION = re.compile(r"\\[dt]frac")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
 _SLASH = re.compile(r"(-?)(\d+)\s*/\s*(\d+)")
 _NAMED = re.compile(r"[A-Za-z]\s*=\s*(.+)")
+_SPACE = re.compile(r"\s")
+_BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
 _ADVERB = re.compile(r"(?:therefore|thus|then|just|simply|equal to)\s+")
 _ARTICLE = re.compile(r"(?:an?|the)\s")
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_MOST_PASSES = 10  # nobody's answer needs more than three
 _MOST_WORDS = 2  # "October 30", "square inches"; more is prose, not an answer
 
 
@@ -77,47 +85,89 @@ def conclude(expression: str) -> str | None:
     """Return the answer that an expression states, tidy: of a chain of equations the last side; None of prose."""
     inner = last_boxed(expression)
     side = _last_side(expression if inner is None else inner)
-    answer = tidy(_ADVERB.sub("", side.rpartition(", or ")[2].strip()))
+    answer = tidy(_ADVERB.sub("", side.rpartition(", or ")[2].strip()[: MAX_LENGTH + 1]))
     is_prose = _ARTICLE.match(answer) is not None or len(_PLAIN_WORD.findall(answer)) > _MOST_WORDS
     return None if is_prose or not answer else answer
 
 
 def canonical(answer: str) -> str:
     r"""Return an answer as the closing sentence has it: without outer `$`, spacing, units, or `k=` before a number."""
-    plain = unicodedata.normalize("NFKC", answer.replace(",\u202f", ",")).strip().strip("$<>›*").rstrip(".,;: ")
+    plain = (
+        unicodedata.normalize("NFKC", spell_out(_THIN_COMMA.sub(",", answer))).strip().strip("$<>›*").rstrip(".,;: ")
+    )
     plain = _UNIT.sub("", _SPACING.sub("", plain).replace("{,}", ",").strip()).strip()
     if (wrapped := _WRAPPED.fullmatch(plain)) is not None:
         plain = wrapped[1].strip()
     if (named := _NAMED.fullmatch(plain)) is not None and normalise_number(named[1]) is not None:
         plain = named[1]
-    return normalise_number(plain) or plain
+    return _plain_number(plain) or plain
 
 
-@lru_cache(100_000)
 def tidy(answer: str) -> str:
-    """Return an answer as it is compared: canonical, without degree, percent and dollar signs."""
-    plain = _FRACTION.sub(r"\\frac", _SIGNS.sub("", canonical(answer))).replace("⁄", "/")
+    """Return an answer as it is compared: canonical, without degree, percent and dollar signs; empty where it is none.
+
+    What is longer than `MAX_LENGTH` is none.
+    """
+    return _tidy(answer) if len(answer) <= MAX_LENGTH else ""
+
+
+@lru_cache(CACHED)
+def _tidy(answer: str) -> str:
+    for _ in range(_MOST_PASSES):  # taking one thing away may lay another bare; what was tidied must be tidy
+        tidied = _tidied(answer)
+        if tidied == answer:
+            return tidied if len(tidied) <= MAX_LENGTH else ""
+        answer = tidied
+    return ""
+
+
+def _tidied(answer: str) -> str:
+    plain = _FRACTION.sub(r"\\frac", _SIGNS.sub("", canonical(answer))).replace("⁄", "/").replace("−", "-")
     plain = _WRAPPED.sub(r"\1", _UNIT.sub("", plain.strip()))
     plain = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", re.sub(r"√(\d+)", r"\\sqrt{\1}", plain)).strip()
-    if (number := normalise_number(plain)) is not None and "/" not in number:
+    if (number := _plain_number(plain)) is not None and "/" not in number:
         return number
     if (slash := _SLASH.fullmatch(plain)) is not None:
         return rf"{slash[1]}\frac{{{slash[2]}}}{{{slash[3]}}}"
     return re.sub(r"\s+", " ", plain)
 
 
-@lru_cache(100_000)
 def equivalent(a: str, b: str) -> bool:
-    """Whether two LaTeX answers are the same; a pair that takes longer than `TIME_LIMIT` is not."""
-    first, second = (re.sub(r"\s", "", tidy(side)) for side in (a, b))
-    if first == second:
-        return first != ""
-    values = number_value(first), number_value(second)
+    """Whether two LaTeX answers are the same; one without a verdict is not (`verdict`)."""
+    return verdict(a, b) == "same"
+
+
+def verdict(a: str, b: str) -> Verdict:
+    r"""Judge two LaTeX answers: `same`, `other`, or `timeout` where the judge took too long or too much and was ended.
+
+    Several values (`1,2`) and sets are the same in any order: MATH asks for all solutions, separated by commas.
+    Points, tuples and intervals are not. A base is part of its number (`3120_4` is not `3120`), and ratios are
+    compared as they stand (`22:4` is not `11:2`): the questions ask for lowest terms.
+
+    Each pair is judged once. A time-out is kept too: its limit is the processor's time, and the same pair would take
+    it again. Where only the clock ran out, because the machine was busy, the next asking judges anew.
+    """
+    try:
+        return _verdict(tidy(a), tidy(b))
+    except TimeoutError:
+        return "timeout"
+
+
+@lru_cache(CACHED)
+def _verdict(a: str, b: str) -> Verdict:
+    values = number_value(a), number_value(b)
     if None not in values:
-        return values[0] == values[1]
-    if max(len(first), len(second)) > MAX_LENGTH:
-        return False
-    return _judge(tidy(a), tidy(b))
+        return "same" if values[0] == values[1] else "other"
+    first, second = (_SPACE.sub("", side) for side in (a, b))
+    if first == second or not (first and second):
+        return "same" if first == second != "" else "other"
+    if _BASE.findall(first) != _BASE.findall(second) or (":" in first and ":" in second):
+        return "other"
+    return _judge(a, b)
+
+
+def _plain_number(plain: str) -> str | None:
+    return None if "\\" in plain else normalise_number(plain)  # `\\frac{2}{4}` stays as it was written
 
 
 def _last_side(expression: str) -> str:
@@ -139,32 +189,42 @@ def _balanced(text: str) -> str | None:
     return None
 
 
-def _judge(a: str, b: str) -> bool:
-    """Ask the worker; where it does not answer in time it is replaced."""
+def _judge(a: str, b: str) -> Verdict:
+    """Ask the worker; where it is dead it is replaced.
+
+    Raises:
+        TimeoutError: the clock ran out before the worker's own time did.
+    """
     if _worker().poll() is not None:  # somebody killed it
-        _worker.cache_clear()
+        _stop()
     worker = _worker()
     assert worker.stdin and worker.stdout
-    worker.stdin.write(json.dumps([a, b]) + "\n")
-    worker.stdin.flush()
-    in_time, _, _ = select.select([worker.stdout], [], [], TIME_LIMIT)
-    verdict = worker.stdout.readline() if in_time else ""
-    if not verdict:  # too slow, or dead of what it read
-        _stop(worker)
-        _worker.cache_clear()
-    return verdict == "same\n"
+    with suppress(BrokenPipeError):  # it died just now
+        worker.stdin.write(json.dumps([a, b]) + "\n")
+        worker.stdin.flush()
+    said = worker.stdout.readline().strip()
+    if said == "busy":
+        raise TimeoutError
+    return "same" if said == "same" else "other" if said == "other" else "timeout"
 
 
 @cache
 def _worker() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cot_distill_datasets.latex_worker"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(_stop, worker)
+    pipe = subprocess.PIPE
+    worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
     assert worker.stdout
-    worker.stdout.readline()  # ready: its imports are no part of a pair's time
+    if not worker.stdout.readline():  # "ready": its imports are no part of a pair's time
+        raise CotDistillError("The judge of LaTeX did not start: see its own message above, and `pip check`.")
     return worker
 
 
-def _stop(worker: subprocess.Popen[str]) -> None:
-    worker.kill()
-    worker.communicate()
+@atexit.register
+def _stop() -> None:
+    """End the worker, if there is one."""
+    if _worker.cache_info().currsize:
+        worker = _worker()
+        _worker.cache_clear()
+        worker.kill()
+        with suppress(BrokenPipeError):  # what it had not read
+            worker.communicate()

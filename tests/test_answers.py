@@ -1,55 +1,388 @@
+r"""What a text concludes, and which answers are the same: a table of literal strings.
+
+The rows of `STRICT` and `FLEXIBLE` are `text | answer`, those of `SAME` and `OTHER` are `a | b`; ∅ is no answer, ⏎ a
+line break.
+"""
+
 import pytest
 
 from cot_distill_datasets.answers import equivalent, extract, normalise, without_closing
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("5 + 3 = 8.\nThe answer is 8", "8"),
-        ("The answer is 12 + 13 = 25", "25"),
-        ("So the answer is $1,450.00.", "1450"),
-        ("The answer is -10 + 24 = 14.", "14"),
-        ("The answer is 17 (6 bills + the initial 11 bills)", "17"),
-        ("The answer is **18**", "18"),
-        ("The answer is 4. No, wait. The answer is 5", "5"),
-        ("7 - 5 (dad) = 2The answer is 2", "2"),
-        ("The answer is 1/2", "1/2"),
-        ("The answer is 0.50", "0.5"),
-        ("The answer is 84 - 52", None),
-        ("The answer is <answer>", None),
-        ("The answer is not given", None),
-        ("He has 7 left.", None),
-    ],
-)
-def test_strict_reads_the_closing_sentence(text: str, answer: str | None) -> None:
-    assert extract(text, "number", strict=True) == answer
+# What stands behind "The answer is ".
+STRICT = {
+    "number": r"""
+        18 | 18
+        18. | 18
+        **18** | 18
+        **18**. | 18
+        : 18 | 18
+        :⏎18 | 18
+        $18 | 18
+        $18.00 | 18
+        \$18.00 | 18
+        $1,450.00. | 1450
+        $ 7 | 7
+        €5.50 | 5.5
+        £1,000 | 1000
+        18 dollars | 18
+        18 dollars. | 18
+        18 cm² | 18
+        \boxed{18} | 18
+        $\boxed{18}$. | 18
+        $18$ | 18
+        \(18\) | 18
+        **$18** | 18
+        *18* | 18
+        "18" | 18
+        <18> | 18
+        1,234,567 | 1234567
+        1{,}234 | 1234
+        50% | 50
+        50\% | 50
+        12.5 percent | 12.5
+        −3 | -3
+        -3 | -3
+        - 3 | -3
+        -$5 | -5
+        $-5 | -5
+        0.50 | 0.5
+        .5 | .5
+        007 | 7
+        0 | 0
+        -0 | 0
+        3.0 | 3
+        1/2 | 1/2
+        2/4 | 2/4
+        6/3 | 2
+        1 / 2 | 1/2
+        1⁄2 | 1/2
+        ½ | 1/2
+        2½ | 5/2
+        2 ½ | 5/2
+        -½ | -1/2
+        1 1/2 | 3/2
+        1 1/2 hours | 3/2
+        -1 1/2 | -3/2
+        $1 1/2 | 3/2
+        3\frac{1}{2} | 7/2
+        3 \frac{1}{2} | 7/2
+        $3\frac{1}{2}$ miles | 7/2
+        \frac{3}{4} | 3/4
+        $\frac{3}{4}$. | 3/4
+        \dfrac{3}{4} | 3/4
+        \frac34 | 3/4
+        \frac 34 | 3/4
+        -\frac{3}{4} | -3/4
+        \frac{-3}{4} | -3/4
+        \boxed{\frac{3}{4}} | 3/4
+        \frac{8}{4} | 2
+        1.2e3 | 1200
+        1.2E+3 | 1200
+        5e-1 | 0.5
+        1.2 \times 10^3 | 1200
+        1.2 × 10^{3} | 1200
+        3×10^5 | 300000
+        3 x 10^5 | 300000
+        3*10^5 | 300000
+        3 · 10⁵ | 300000
+        2.5×10⁻² | 0.025
+        10^6 | 1000000
+        10^{-2} | 0.01
+        1e999 | ∅
+        12 + 13 = 25 | 25
+        $12 + $13 = $25 | 25
+        -10 + 24 = 14. | 14
+        x = 5 | 5
+        5 = x + 2 = 7 | 7
+        17 (6 bills + the initial 11 bills) | 17
+        4000 (and not 3000) | 4000
+        about 40 | 40
+        3 hours and 20 minutes | 3
+        18, as shown above | 18
+        18⏎⏎Is there anything else? 5 | 18
+        84 - 52 | ∅
+        3 × 4 | ∅
+        2^3 | ∅
+        1/0 | ∅
+        eighteen | ∅
+        <answer> | ∅
+        not given | ∅
+        not 18 | ∅
+        none of these | ∅
+        18, but this is wrong | ∅
+        34 is likely incorrect | ∅
+    """,
+    "choice": r"""
+        B | B
+        B. | B
+        (B) | B
+        (B). | B
+        [B] | B
+        B) | B
+        **B** | B
+        **(B)** | B
+        Option B | B
+        Option B. | B
+        option (B) | B
+        Choice B | B
+        B: 1/2 | B
+        B. nutrients | B
+        B: nutrients | B
+        B, nutrients | B
+        B because it is warm | B
+        \boxed{B} | B
+        $\boxed{\text{(B)}}$. | B
+        \textbf{B} | B
+        \text{b} | B
+        "B" | B
+        : B | B
+        :⏎(B) | B
+        b | B
+        (b) | B
+        $B$ | B
+        A | A
+        A. | A
+        A is right | A
+        A large one | ∅
+        a large one | ∅
+        Ed | ∅
+        E's house | ∅
+        4 (C) | C
+        7=D | D
+        <answer> C | C
+        not C | ∅
+        none of the above | ∅
+        F | ∅
+        7 | ∅
+    """,
+    "boolean": r"""
+        True | True
+        true | True
+        TRUE. | True
+        **True** | True
+        yes | True
+        Yes. | True
+        Yes, it is | True
+        (yes) | True
+        False | False
+        false, since it is cold | False
+        no | False
+        No. | False
+        **No** | False
+        \boxed{\text{No}} | False
+        "no" | False
+        not True | ∅
+        nothing | ∅
+        notable | ∅
+        maybe | ∅
+        truely | ∅
+        1 | ∅
+    """,
+    "math": r"""
+        18 | 18
+        $18$. | 18
+        $\frac{1}{2}$ | \frac{1}{2}
+        $\dfrac12$ | \frac{1}{2}
+        \boxed{\frac{1}{2}} | \frac{1}{2}
+        $\boxed{x+1}$. | x+1
+        1/2 | \frac{1}{2}
+        \(x^2\) | x^2
+        \[x^2\] | x^2
+        $$x^2$$ | x^2
+        $x = 3$ | 3
+        $a + b = 2 + 3 = 5$ | 5
+        $105^\circ$ | 105
+        $10\%$ | 10
+        $(1,2)$ | (1,2)
+        $5$ apples | 5
+        $3003$, take the remainder when divided | ∅
+        the larger of both | ∅
+        not $5$ | ∅
+    """,
+}  # fmt: skip
+
+# Whole texts; one with a closing sentence is read as above.
+FLEXIBLE = {
+    "number": r"""
+        He has 7 left. | 7
+        3 pens, then 1,200. | 1200
+        So he pays $18.00 | 18
+        First 5⏎then 6⏎and that is all | 6
+        It is 1 1/2 | 3/2
+        It is \frac{3}{4} of it | 3/4
+        It is ½ | 1/2
+        About 3 × 10^5 people | 300000
+        x2 is a name | ∅
+        none at all | ∅
+        18 | 18
+        The answer is 5. I used 3 | 5
+        The answer is eighteen: 6 + 12 = 18 | 18
+        The answer is 4. No, wait. The answer is 5 | 5
+        The final answer is 7 | 7
+        The correct answer is: 7 | 7
+        7 - 5 (dad) = 2The answer is 2 | 2
+    """,
+    "choice": r"""
+        I pick (B). | B
+        Not A, but D | D
+        So B: it is warm | B
+        Option B | B
+        A dog has four legs | ∅
+        A European country | ∅
+        A 747 flies | ∅
+        Plan A and plan B | B
+        Both A and C | C
+        Vitamins are good | ∅
+        Type-A person | ∅
+        It is D-day | ∅
+        E's house | ∅
+        The answer is C. Not D | C
+    """,
+    "boolean": r"""
+        So it is true. | True
+        That is False | False
+        Yes, it can. | True
+        Therefore, yes. | True
+        I say no | False
+        So: no. | False
+        No dog flies | ∅
+        There is no way | ∅
+        A plain 'yes' or 'no' is not to be had | ∅
+        True at first, but then false. | False
+        untrue things | ∅
+        The answer is yes. It is not false. | True
+    """,
+    "math": r"""
+        so $\boxed{\frac{1}{2}}$. | \frac{1}{2}
+        \boxed{1} and then \boxed{2} | 2
+        \boxed{1 | 1
+        no box, but 7 | 7
+        [asy] 5 [/asy] then \boxed{3} | 3
+        nothing | ∅
+    """,
+}  # fmt: skip
+
+SAME = {
+    "number": r"""
+        18 | 18
+        1,000.0 | 1000
+        1/2 | 0.50
+        2/4 | 0.5
+        ½ | 0.5
+        1 1/2 | 1.5
+        3\frac{1}{2} | 3.5
+        \frac{3}{4} | 0.75
+        1.2e3 | 1,200
+        1.2 \times 10^3 | 1200
+        3×10^5 | 300,000
+        $7 | 7
+        $18.00 | 18
+        \$18 | 18
+        18 dollars | 18
+        18 cm² | 18
+        50% | 50
+        50\% | 50
+        **18** | 18
+        \boxed{18} | 18
+        $18$ | 18
+        \text{18} | 18
+        −3 | -3
+        -0 | 0
+        007 | 7
+        (18) | 18
+    """,
+    "choice": "B | b\n (B) | B\n Option B. | B\n B: 1/2 | B",
+    "boolean": "yes | True\n No. | False\n **true** | True",
+    "math": r"\frac12 | 0.5",
+}  # fmt: skip
+
+OTHER = {
+    "number": r"""
+        18 | 1
+        18 | 180
+        3 | -3
+        0.5 | 0.05
+        1 1/2 | 11/2
+        1/3 | 0.333
+        18 and 19 | 18
+        18 + 1 | 18
+        18x | 180
+        2\pi | 2
+        x = 18 | 18
+        x | x
+        1/0 | 1/0
+        NaN | NaN
+        inf | inf
+        ∅ | ∅
+        ∅ | 0
+        3,4 | 34
+        9**9**9**9 | 9
+    """,
+    "choice": "B | C\n F | F\n ∅ | ∅\n A large one | A",
+    "boolean": "yes | no\n maybe | maybe\n ∅ | ∅",
+    "math": "∅ | ∅\n 5 | 7",
+}  # fmt: skip
+
+
+def _cells(table: dict[str, str]) -> list[tuple[str, str, str]]:
+    rows = [(kind, *line.strip().split(" | ")) for kind, lines in table.items() for line in lines.strip().splitlines()]
+    return [(kind, left.replace("∅", "").replace("⏎", "\n"), right.replace("∅", "")) for kind, left, right in rows]
+
+
+def test_the_tables_are_as_long_as_they_look() -> None:
+    assert sum(len(_cells(table)) for table in (STRICT, FLEXIBLE, SAME, OTHER)) >= 250
+
+
+@pytest.mark.parametrize(("kind", "stated", "answer"), _cells(STRICT))
+def test_strict_reads_the_closing_sentence(kind: str, stated: str, answer: str) -> None:
+    for before in ("The answer is", "So 2 + 3 = 5.\nThe answer is", "The answer is 99. No: the final answer is"):
+        assert extract(f"{before}{stated}" if stated[0] == ":" else f"{before} {stated}", kind, strict=True) == (
+            answer or None
+        )
+
+
+@pytest.mark.parametrize(("kind", "text", "answer"), _cells(FLEXIBLE))
+def test_flexible_falls_back_on_the_last_answer_that_stands_alone(kind: str, text: str, answer: str) -> None:
+    assert extract(text, kind, strict=False) == (answer or None)
+    if "answer is" not in text:
+        assert extract(text, kind, strict=True) is None
+
+
+@pytest.mark.parametrize(("kind", "a", "b"), _cells(SAME))
+def test_the_same_answer_in_another_dress_is_equivalent(kind: str, a: str, b: str) -> None:
+    assert equivalent(a, b, kind) and equivalent(b, a, kind)
+
+
+@pytest.mark.parametrize(("kind", "a", "b"), _cells(OTHER))
+def test_other_or_no_answers_are_not_equivalent(kind: str, a: str, b: str) -> None:
+    assert not equivalent(a, b, kind) and not equivalent(b, a, kind)
+
+
+@pytest.mark.parametrize("kind", ["number", "choice", "boolean", "math"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_conclusion_is_found_behind_a_text_of_any_length(kind: str, strict: bool) -> None:
+    answer = {"number": "18", "choice": "C", "boolean": "True", "math": "x+1"}[kind]
+    assert extract("1 A yes " * 10**5 + f"The answer is {answer}", kind, strict=strict) == answer
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
-    [("He has 7 left.", "7"), ("3 pens, then 1,200.", "1200"), ("none at all", None), ("The answer is 5", "5")],
+    "noise", ["9", "{", " ", "\\boxed{", "[asy]", "$", "-", "the answer is ", "1 ", "A-", "\ud800", "½"]
 )
-def test_flexible_falls_back_on_the_last_number(text: str, answer: str | None) -> None:
-    assert extract(text, "number", strict=False) == answer
-
-
-@pytest.mark.parametrize(("a", "b"), [("1,000.0", "1000"), ("1/2", "0.50"), ("$7", "7"), ("−3", "-3")])
-def test_the_same_number_in_another_dress_is_equivalent(a: str, b: str) -> None:
-    assert equivalent(a, b, "number")
-
-
-@pytest.mark.parametrize(("a", "b"), [("18", "1"), ("3", "-3"), ("", ""), ("x", "x"), ("1/0", "1/0")])
-def test_other_or_no_numbers_are_not_equivalent(a: str, b: str) -> None:
-    assert not equivalent(a, b, "number")
-
-
-def test_endless_digits_are_no_answer() -> None:
-    assert normalise("9" * 10**6, "number") is None
-    assert extract("9" * 10**6, "number", strict=False) is None
+@pytest.mark.parametrize("kind", ["number", "choice", "boolean", "math"])
+def test_endless_noise_is_no_answer_and_no_hold_up(noise: str, kind: str) -> None:
+    text = noise * (10**6 // len(noise))
+    for before in ("", "The answer is "):
+        assert extract(before + text, kind, strict=True) is None
+        assert extract(before + text, kind, strict=False) in (None, "1", "1/2")
+        assert not equivalent(before + text, "3", kind)
 
 
 def test_work_in_the_closing_sentence_is_kept() -> None:
     assert without_closing("Add them. The answer is 19 + 18 = 37", "number") == "Add them. 19 + 18 = 37."
     assert without_closing("Add them. The answer is 37.", "number") == "Add them."
     assert without_closing("The answer is 88. Note: odd.", "number") == "The answer is 88. Note: odd."
+
+
+def test_endless_digits_have_no_canonical_form() -> None:
+    assert normalise("9" * 10**6, "number") is None

@@ -1,5 +1,7 @@
 """LaTeX answers are found, tidied and compared; nothing they say can hold the judge up."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -13,7 +15,8 @@ from cot_distill_datasets import latex
         (r"$\dfrac12$.", r"\frac{1}{2}"), ("1/2", r"\frac{1}{2}"), (r"\left( 3, 4 \right)", "( 3, 4 )"),
         ("90 units", "90"), (r"125\textnormal{ miles}", "125"), (r"105^\circ", "105"), ("10\\%", "10"),
         ("20√13", r"20\sqrt{13}"), ("⅖", r"\frac{2}{5}"), ("11,\u202f880", "11880"), (r"\text{Tuesday}", "Tuesday"),
-        (r"1,\!296,\!540", "1296540"), ("", ""),
+        (r"1,\!296,\!540", "1296540"), ("", ""), ("1½", r"\frac{3}{2}"), ("x²", "x^{2}"), (r"60\circ", "60"),
+        (r"40\text{ feet", "40"), (r"\frac{2}{4}", r"\frac{2}{4}"), ("9" * 301, ""),
     ],
 )  # fmt: skip
 def test_an_answer_is_tidied(dressed: str, bare: str) -> None:
@@ -24,7 +27,8 @@ def test_an_answer_is_tidied(dressed: str, bare: str) -> None:
     ("a", "b"),
     [
         (r"\frac12", "0.5"), (r"x^2+5x+4", "4 + 5x + x^2"), ("(-2, 23)", "(-2,23)"), (r"2\frac{1}{2}", "5/2"),
-        (r"\frac{\sqrt{8}}{2}", r"\sqrt{2}"), ("y=2x", "2x"),
+        (r"\frac{\sqrt{8}}{2}", r"\sqrt{2}"), ("y=2x", "2x"), ("1,2", "2,1"), (r"\{1,2\}", r"\{2,1\}"),
+        ("1 1/2", "1.5"), ("3120_4", "3120_{4}"), ("11:2", "11 : 2"), (r"3 \times 10^5", "300000"), ("x−2", "x-2"),
     ],
 )  # fmt: skip
 def test_the_same_answers_are_equivalent(a: str, b: str) -> None:
@@ -32,28 +36,70 @@ def test_the_same_answers_are_equivalent(a: str, b: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [("1, 23", "12, 3"), ("5", "7"), (r"\frac{1}{3}", "0.5"), ("x+1", "x-1"), ("", ""), ("E", r"\text{B}")]
-)
+    ("a", "b"),
+    [
+        ("1, 23", "12, 3"), ("5", "7"), (r"\frac{1}{3}", "0.5"), ("x+1", "x-1"), ("", ""), ("E", r"\text{B}"),
+        ("3120_4", "3120"), ("3120_4", "3120_5"), ("11:2", "22:4"), ("(1,2)", "(2,1)"), ("(1,2,3)", "(3,2,1)"),
+        ("(A,B)", "(B,A)"), ("[1,2)", "(1,2]"), ("1 1/2", "11/2"), (r"2\pi", "2"), (r"\sqrt{x^2}", "x+1"),
+    ],
+)  # fmt: skip
 def test_other_answers_are_not(a: str, b: str) -> None:
     assert not latex.equivalent(a, b)
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    ["3 " + "a" * 60 + "!", "10000000!", "9**9**9**9", r"\sum_{n=1}^{1000000000} n", "{" * 200, "9^{9^{9^9}}"],
-)
+HOSTILE = [
+    "3 " + "a" * 60 + "!", "10000000!", "9**9**9**9", r"\sum_{n=1}^{1000000000} n", "{" * 200, "9^{9^{9^9}}",
+    "(x+y+z)^{20000}", "[" * 150, r"\int x^x e^{x^2} dx", "\ud800", "NaN", "0^{-1}", "{" * 10**6, "9" * 10**7,
+    "__import__('os').abort()",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_latex_is_not_equal_and_the_judge_goes_on(hostile: str) -> None:
     started = time.monotonic()
-    assert not latex.equivalent(hostile, "3")
+    assert latex.verdict(hostile, "3") in ("other", "timeout")
     assert time.monotonic() - started < 60  # no speed claim: it ends at all
-    assert latex.equivalent(r"\frac{2}{4}", r"\frac{1}{2}")
+    assert latex.verdict(r"x+\frac{2}{4}", r"\frac{1}{2}+x") == "same"
 
 
-def test_a_killed_judge_is_replaced() -> None:
+def test_what_takes_for_ever_is_a_timeout() -> None:
+    assert latex.verdict("20000000!", "3") == "timeout"
+    assert not latex.equivalent("20000000!", "3")
+
+
+def test_a_pair_cannot_take_more_memory_than_the_limit() -> None:
+    script = """
+import resource
+from cot_distill_datasets import answers, latex
+for hostile in ["2^{800000000}", "2^{7000000000}", "(x+y+z)^{300}(x-y)^{300}", "{" * 10**7, "9" * 10**7]:
+    latex.verdict(hostile, "3")
+    answers.extract(hostile, "math", strict=False)
+latex._stop()
+print(*(resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    parent, worker = map(int, done.stdout.split())
+    assert done.stderr == ""
+    assert parent < 100 and worker < 250  # MB; of the worker 60 are its imports
+
+
+def test_a_killed_judge_is_replaced_and_leaves_nothing_behind() -> None:
     assert latex.equivalent("x+2", "2+x")
     latex._worker().kill()
-    assert not latex.equivalent("x+3", "4+x")  # the one that asks a dead judge gets no verdict
+    latex._worker().wait()
+    assert latex.equivalent("x+3", "3+x")
+    latex._stop()
+    assert latex._worker.cache_info().currsize == 0
     assert latex.equivalent("x+5", "5+x")
+
+
+def test_a_busy_machine_makes_no_lasting_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = subprocess.Popen(["sh", "-c", "read pair; echo busy; cat"], stdin=-1, stdout=-1, text=True)
+    with monkeypatch.context() as context:
+        context.setattr(latex, "_worker", lambda: slow)
+        assert latex.verdict("x+7", "7+x") == "timeout"
+    slow.communicate()
+    assert latex.verdict("x+7", "7+x") == "same"
 
 
 def test_the_last_box_is_found_with_its_braces() -> None:
