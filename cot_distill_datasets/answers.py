@@ -174,7 +174,9 @@ def equivalent(a: str, b: str, kind: Kind) -> bool:
     """Whether two answers are the same (`1/2` and `0.50` are), whatever their dress."""
     if kind == "number":
         first, second = normalise(a, kind), normalise(b, kind)
-        return first is not None and second is not None and number_value(first) == number_value(second)
+        if first is None or second is None:
+            return False
+        return first == second or number_value(first) == number_value(second)
     if kind == "math":
         return latex.equivalent(a, b)
     return normalise(a, kind) == normalise(b, kind) is not None

@@ -51,7 +51,7 @@ _PLAIN = re.compile(
 
 def normalise_number(answer: str) -> str | None:
     """Return the canonical form of a number (`1450`, `0.5`, `7/2`), or None where `answer` is none."""
-    if answer.isascii() and answer.isdecimal() and len(answer) <= MAX_DIGITS:  # nearly all are
+    if _is_whole(answer):
         return str(int(answer))
     if (parts := _parts(answer)) is None or (value := _value(parts)) is None:
         return None
@@ -66,8 +66,15 @@ def normalise_number(answer: str) -> str | None:
 
 def number_value(answer: str) -> Fraction | None:
     """Return the exact value of a number, or None where `answer` is none or is longer than `MAX_DIGITS`."""
+    if _is_whole(answer):
+        return Fraction(int(answer))
     parts = _parts(answer)
     return None if parts is None else _value(parts)
+
+
+def _is_whole(answer: str) -> bool:
+    """Whether an answer is digits and nothing else: nearly all are, and reading them so is quick."""
+    return answer.isascii() and answer.isdecimal() and len(answer) <= MAX_DIGITS
 
 
 def spell_out(text: str) -> str:

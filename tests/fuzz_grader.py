@@ -1,8 +1,8 @@
 """Fuzz the grader by hand: `python tests/fuzz_grader.py --minutes 10` (needs `pip install atheris`; no test runs it).
 
 Atheris mutates bytes, led by the branches of our modules; each input is spliced from fragments of answers and of what
-breaks graders. Whatever raises, takes longer than 2 s, or breaks a property below is a finding. LaTeX is judged in a
-process that coverage does not reach, so only every hundredth input asks it.
+breaks graders. Whatever raises, takes longer than 2 s of the processor, or breaks a property below is a finding. LaTeX
+is judged in a process that coverage does not reach, so only every hundredth input asks it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ FRAGMENTS = (
     "\\times 10^{", "NaN", "\ud800", "\x00", "٣", "9" * 120, " " * 50, "{" * 40, "\u202f", "x", "\\circ", "because ",
     ":", "1:2", "(1,2)",
 )  # fmt: skip
-LIMIT = 2.0  # seconds for an input
+LIMIT = 2.0  # seconds of the processor for an input; the judge's are by the clock, and a late one is counted
 slowest = 0.0
 seen: Counter[str] = Counter()
 
@@ -39,16 +39,15 @@ def one_input(data: bytes) -> None:
     text, other = spliced(atheris.FuzzedDataProvider(data))
     seen["inputs"] += 1
     for kind in KINDS:
-        started = time.perf_counter()
+        started = time.process_time()
         check(text, other, kind)
-        slowest = max(slowest, time.perf_counter() - started)
-        if time.perf_counter() - started > LIMIT:
+        slowest = max(slowest, time.process_time() - started)
+        if time.process_time() - started > LIMIT:
             raise AssertionError(f"slow: {kind}")
     if seen["inputs"] % 100 == 0:
-        started = time.perf_counter()
+        started = time.monotonic()
         seen[latex.verdict(text[:200], other[:200])] += 1
-        if time.perf_counter() - started > LIMIT:
-            raise AssertionError("slow judge")
+        seen["judged late"] += time.monotonic() - started > LIMIT
 
 
 def spliced(source: atheris.FuzzedDataProvider) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cot_distill_datasets import latex, latex_worker
+from cot_distill_datasets import latex, latex_worker, numerals
 from cot_distill_datasets.answers import _LONE_LETTER, _LONE_TRUTH, equivalent, extract, normalise
 from cot_distill_datasets.numerals import NUMBER, normalise_number, number_value
 
@@ -62,6 +62,13 @@ def test_a_canonical_number_keeps_its_value(number: object, power: int) -> None:
         canonical = normalise_number(written)
         assert canonical is not None and number_value(canonical) == number_value(written)
     assert number_value(f"{number}e{power}") == Fraction(str(number)) * Fraction(10) ** power
+
+
+@given(st.text("0123456789", min_size=1, max_size=110))
+def test_digits_are_read_the_quick_way_as_the_slow_way(digits: str) -> None:
+    parts = numerals._parts(digits)
+    assert number_value(digits) == (parts and numerals._value(parts))
+    assert normalise_number(digits) == (parts and str(numerals._value(parts)))
 
 
 @given(TEXTS, TEXTS, st.sampled_from(["number", "choice", "boolean"]))
