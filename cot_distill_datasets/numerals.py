@@ -55,12 +55,17 @@ def normalise_number(answer: str) -> str | None:
         return str(int(answer))
     if (parts := _parts(answer)) is None or (value := _value(parts)) is None:
         return None
+    canonical = _canonical(parts, value)
+    return canonical if len(canonical) <= MAX_DIGITS else None  # `1e100` is shorter than what it says
+
+
+def _canonical(parts: re.Match[str], value: Fraction) -> str:
     if value.denominator == 1:
         return str(value.numerator)
     if parts["whole"]:
         return str(value)
     if parts["exponent"]:
-        return f"{Decimal(parts[0]):f}"
+        return f"{Decimal(parts[0]):f}".rstrip("0")
     return parts[0] if parts["divisor"] else parts[0].rstrip("0")
 
 
