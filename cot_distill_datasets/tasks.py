@@ -1,4 +1,4 @@
-"""What the task files in `eval_tasks/` name: their rows, filters and metrics, all of the package's one grader.
+"""What the task files in `eval_tasks/` name: their rows, turns, filters and metrics, all of the package's one grader.
 
 lm-eval calls each by its dotted name (`!function cot_distill_datasets.tasks.process_results`).
 """
@@ -10,16 +10,16 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
-from . import arith
+from . import arith, latex
 from .answers import equivalent, extract
 from .benchmarks import BENCHMARKS
 from .release import RELEASE_REVISION, read_release
-from .schema import FEATURES, Row, eval_row
+from .schema import FEATURES, Row, completion_text, eval_row
 from .taxonomy import RELEASE_NAME, CotDistillError, eval_config
 
 
 def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Dataset]:
-    """Return the test split of `benchmark`, as lm-eval's `custom_dataset` wants it.
+    """Return the test split of `benchmark` (or `math500`), as lm-eval's `custom_dataset` wants it.
 
     It is read from `release` (`--metadata '{"release": "DIR"}'`), else from `./eit/cot-distill`, else from the Hub at
     a pinned revision; `arith` is generated. lm-eval also passes the model's arguments, which are not ours.
@@ -39,6 +39,16 @@ def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Data
             f"The release in {folder} has no `{config}`: build it with `cot-distill build --benchmarks DIR`."
         )
     return {"test": load_dataset(str(folder), config, split="test")}
+
+
+def prompt(doc: Row) -> str:
+    """Return the user's turn, as in training."""
+    return str(doc["prompt"][0]["content"])
+
+
+def target(doc: Row) -> str:
+    """Return the closing sentence with the gold."""
+    return completion_text(None, doc["answer"])
 
 
 def strict_match(responses: list[list[str]], docs: list[Row]) -> list[str]:
@@ -62,3 +72,13 @@ def process_results(doc: Row, results: list[str]) -> dict[str, int]:
     """Score one filtered response: is it the gold, and is there an answer at all?"""
     kind = BENCHMARKS[doc["benchmark"]].answer_kind
     return {"exact_match": int(equivalent(results[0], doc["answer"], kind)), "no_answer": int(not results[0])}
+
+
+def process_math_results(doc: Row, results: list[str]) -> dict[str, int]:
+    """Score one LaTeX response: the same, and whether its comparison was given up, which counts as wrong."""
+    verdict = latex.verdict(results[0], doc["answer"])
+    return {
+        "exact_match": int(verdict == "same"),
+        "no_answer": int(not results[0]),
+        "timed_out": int(verdict == "timeout"),
+    }
