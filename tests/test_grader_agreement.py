@@ -1,0 +1,48 @@
+"""What a person judged of released texts (`tests/bench/*.jsonl`), and what today's grader says of the same texts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench.released import CLASSES, DISAGREEMENTS, JUDGED, Text, flexible, read_records, released_texts, strict
+
+
+def test_enough_texts_on_which_extractors_differ_were_judged() -> None:
+    records = read_records(JUDGED)
+    assert len({record["source"] for record in records}) == len(records) >= 50
+    for record in records:
+        assert record["is_gold"] in (True, False, None)
+        assert record["concludes"] or not record["is_gold"], record["source"]  # the gold is something
+        assert len(record["excerpt"]) <= 200  # the texts are not ours to copy
+        assert {"ours strict", "ours flexible", "math-verify"} <= set(record["said"])
+
+
+def test_a_hundred_disagreements_with_the_gold_were_classified() -> None:
+    records = read_records(DISAGREEMENTS)
+    assert len({record["source"] for record in records}) == len(records) >= 100
+    for record in records:
+        assert record["class"] in CLASSES
+        assert record["note"] or record["class"] == "teacher", record["source"]
+        assert len(record["note"]) <= 200
+
+
+@pytest.fixture(scope="module")
+def texts(upstream: Path) -> dict[str, Text]:
+    return {text.source: text for text in released_texts(upstream)}
+
+
+def _changed(recorded: list[tuple[str, str | None, str | None]]) -> list[str]:
+    return [f"{source}: recorded {was!r}, now {now!r}" for source, was, now in recorded if was != now]
+
+
+def test_the_grader_says_what_was_recorded(texts: dict[str, Text]) -> None:
+    """A change that is meant is recorded with `tests/bench/grader_agreement.py --accept`."""
+    judged: list[dict[str, Any]] = read_records(JUDGED)
+    sampled: list[dict[str, Any]] = read_records(DISAGREEMENTS)
+    for record in (*judged, *sampled):
+        assert record["gold"] == texts[record["source"]].gold
+    assert not _changed([(r["source"], r["said"]["ours strict"], strict(texts[r["source"]]).answer) for r in judged])
+    assert not _changed(
+        [(r["source"], r["said"]["ours flexible"], flexible(texts[r["source"]]).answer) for r in judged]
+        + [(r["source"], r["said"], flexible(texts[r["source"]]).answer) for r in sampled]
+    )
