@@ -17,6 +17,7 @@ from released import Extractor, Said, Text, flexible, strict
 
 
 TARGETS = (LatexExtractionConfig(), ExprExtractionConfig())  # math-verify's defaults
+PATIENCE = 30  # seconds for one text instead of its 5: a busy machine must not decide a verdict
 
 
 def lm_eval_filter(task_name: str, filter_name: str, added: str = "") -> Extractor:
@@ -48,14 +49,14 @@ def math_verify(released: Text) -> Said:
 
     The whole text is given, as math-verify documents it; it looks for the answer itself.
     """
-    parsed = parse(released.text, TARGETS)
+    parsed = parse(released.text, TARGETS, parsing_timeout=PATIENCE)
     gold = _parse_gold(f"${released.gold}$" if released.kind == "math" else str(released.gold))
-    return Said(str(parsed[-1]) if parsed else None, verify(gold, parsed))
+    return Said(str(parsed[-1]) if parsed else None, verify(gold, parsed, timeout_seconds=PATIENCE))
 
 
 @cache
 def _parse_gold(gold: str) -> list[Any]:
-    return list(parse(gold, TARGETS))
+    return list(parse(gold, TARGETS, parsing_timeout=PATIENCE))
 
 
 def extractors() -> dict[str, Extractor]:

@@ -106,7 +106,7 @@ their source, were read one by one:
 {_table(["class", "why", "texts"], lines)}
 
 Ours to answer for (extraction or form): {ours} of {counts.total()}, {_interval(ours, counts.total())} (95 % Wilson).
-Of the {len(wrong)} texts ever recorded in these two classes, the grader now reads {len(wrong) - len(still)} as the gold; the others:
+Today's grader reads {len(wrong) - len(still)} of the {len(wrong)} texts ever recorded as such as the gold. The others:
 
 {_table(["source", "gold", "read", "why"], still)}"""
 
