@@ -9,7 +9,7 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # vLLM on a CPU has an environment of its own: it wants older libraries than the rest, and no user needs it.
 vllm: .venv-vllm/installed
@@ -17,8 +17,10 @@ vllm: .venv-vllm/installed
 test-vllm: .venv-vllm/installed
 	.venv-vllm/bin/pytest tests/with_vllm
 
-bench: .venv/installed
+bench: .venv/installed .venv-vllm/installed
 	$(BIN)/python tests/bench/bench_dataset.py
+	$(BIN)/python tests/bench/bench_grader.py
+	OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_evaluation.py
 
 # torch first and by itself: a plain resolution may bring gigabytes that a CPU has no use for.
 # Last and alone: llamafactory asks for older libraries than ours, but a test runs its loader only, and that does

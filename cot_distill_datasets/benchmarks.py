@@ -81,6 +81,13 @@ BENCHMARKS = {
     ),
 }  # fmt: skip
 
+# Groups of tasks, as in `eval_tasks/`; their score is the macro average, each benchmark of the same weight.
+_MATH_REASONING, _COMMONSENSE = ("svamp", "gsm8k", "aqua", "math"), ("csqa", "obqa", "strategyqa")
+GROUPS = {
+    "cot_math_reasoning": _MATH_REASONING, "cot_commonsense": _COMMONSENSE,
+    "cot_distill": _MATH_REASONING + _COMMONSENSE,
+}  # fmt: skip
+
 # A test split beside the benchmarks: what it is drawn from, and where it lies.
 MATH500 = "math500"
 _MATH500 = Benchmark(

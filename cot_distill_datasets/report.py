@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
+from .benchmarks import GROUPS
 from .cards import render_page
 from .folders import write_whole
 from .provenance import Provenance, read_provenance
@@ -50,6 +52,48 @@ class ReportRow:
         return float(low), float(high)
 
 
+@dataclass(frozen=True)
+class MacroRow:
+    """One student on a group of tasks: the mean of its tasks' accuracies, each of the same weight.
+
+    The interval is normal, from the binomial variances of the tasks (as lm-eval has it for a group): over the
+    questions, not over the choice of benchmarks.
+    """
+
+    label: str
+    group: str
+    tasks: list[ReportRow]
+
+    @property
+    def accuracy(self) -> float:
+        """The mean, between 0 and 1."""
+        return mean(row.accuracy for row in self.tasks)
+
+    @property
+    def flexible(self) -> float:
+        """The same by the flexible filter."""
+        return mean(row.score.flexible_correct / row.score.n for row in self.tasks)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %."""
+        variances = [row.accuracy * (1 - row.accuracy) / row.score.n for row in self.tasks]
+        half = float(norm.ppf(0.975)) * sum(variances) ** 0.5 / len(self.tasks)
+        return self.accuracy - half, self.accuracy + half
+
+
+def macro_rows(rows: Sequence[ReportRow]) -> list[MacroRow]:
+    """Return a row for each student and each group of which it has every task."""
+    found = []
+    for label in dict.fromkeys(row.label for row in rows):
+        by_task = {row.score.task: row for row in rows if row.label == label}
+        for group, benchmarks in GROUPS.items():
+            tasks = [by_task[f"cot_{benchmark}"] for benchmark in benchmarks if f"cot_{benchmark}" in by_task]
+            if len(tasks) == len(benchmarks):
+                found.append(MacroRow(label, group, tasks))
+    return found
+
+
 def read_rows(students: Sequence[Path]) -> list[ReportRow]:
     """Return a row for each student and each task that it has results of, by task.
 
@@ -63,8 +107,8 @@ def read_rows(students: Sequence[Path]) -> list[ReportRow]:
 
 
 def table(rows: Sequence[ReportRow]) -> str:
-    """Return the scores as a Markdown table."""
-    return render_page("scores.md.jinja", rows=rows)
+    """Return the scores as a Markdown table, with the macro averages of whole groups behind them."""
+    return render_page("scores.md.jinja", rows=rows, macros=macro_rows(rows))
 
 
 def write_report(folder: Path, students: Sequence[Path]) -> Path:

@@ -38,11 +38,11 @@ def test_results_lie_in_lm_evals_layout_with_how_the_answers_ended(student: Path
     assert (of_task["capped,none"], of_task["completed_accuracy,none"], of_task["output_tokens,none"]) == (
         1,
         None,
-        256,
+        224,
     )
     (samples,) = path.parent.glob("samples_cot_arith_*.jsonl")
     for sample in map(json.loads, samples.read_text().splitlines()):
-        assert (sample["finish_reason"], sample["output_tokens"]) == ("length", 256)
+        assert (sample["finish_reason"], sample["output_tokens"]) == ("length", 224)
 
 
 def test_what_is_there_is_not_run_again_unless_something_changed(student: Path) -> None:

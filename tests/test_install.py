@@ -56,7 +56,7 @@ def test_lm_eval_finds_the_tasks_after_a_plain_install(plain: Path, tmp_path: Pa
     )
     printed = _run(plain, code, tmp_path)
     assert str(plain.parent) in printed.splitlines()[0]
-    assert "['cot_arith', 'cot_gsm8k', 'cot_svamp']" in printed
+    assert "['cot_aqua', 'cot_arith', 'cot_commonsense', 'cot_csqa', 'cot_csqa_paper', 'cot_distill'," in printed
 
 
 def test_a_plain_install_builds_and_finds_its_templates_and_recipes(plain: Path, tmp_path: Path) -> None:

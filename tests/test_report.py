@@ -1,16 +1,20 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lm_eval.tasks._yaml_loader import load_yaml
 from PIL import Image
 
+from cot_distill_datasets.benchmarks import GROUPS
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.evaluate import Evaluation, evaluate
-from cot_distill_datasets.report import ReportRow, table
+from cot_distill_datasets.report import ReportRow, macro_rows, table
 from cot_distill_datasets.scores import Score
 
 
+ROOT = Path(__file__).parent.parent
 SCORE = Score(
     task="cot_arith", version=1.0, n=200, correct=150, flexible_correct=160, no_answer=4, capped=8,
     completed_correct=150, timed_out=0, mean_output_tokens=21.5, approximate=False, command="cot-distill evaluate …",
@@ -29,6 +33,32 @@ def test_the_table_has_every_count_as_a_share() -> None:
     )
 
 
+def test_a_group_has_its_macro_average_where_every_task_is_there() -> None:
+    rows = [
+        ReportRow(Path("runs/x"), replace(SCORE, task=f"cot_{benchmark}", n=n, correct=correct), None)
+        for benchmark, n, correct in (("csqa", 100, 50), ("obqa", 1000, 800), ("strategyqa", 10, 5))
+    ]
+    (macro,) = macro_rows(rows)
+    assert (macro.group, round(macro.accuracy, 4)) == ("cot_commonsense", 0.6)  # of all questions: 0.7703
+    # sqrt(0.0025 + 0.00016 + 0.025) / 3 * 1.96
+    assert [round(end, 4) for end in macro.interval] == [0.4913, 0.7087]
+    assert (
+        table(rows)
+        .splitlines()[-1]
+        .startswith("| x | **cot_commonsense**, macro average of 3 | 60.0 % | 49.1 – 70.9 |")
+    )
+    assert macro_rows(rows[:2]) == []
+
+
+def test_the_groups_are_those_of_lm_eval() -> None:
+    members = {group: load_yaml(ROOT / f"eval_tasks/{group}.yaml")["task"] for group in GROUPS}
+    tasks = {group: [f"cot_{benchmark}" for benchmark in benchmarks] for group, benchmarks in GROUPS.items()}
+    assert members["cot_distill"] == ["cot_math_reasoning", "cot_commonsense"]
+    assert members["cot_math_reasoning"] == tasks["cot_math_reasoning"]
+    assert members["cot_commonsense"] == tasks["cot_commonsense"]
+    assert tasks["cot_distill"] == members["cot_math_reasoning"] + members["cot_commonsense"]
+
+
 def test_the_report_has_the_numbers_the_figure_the_command_and_an_answer(
     workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,7 +69,7 @@ def test_the_report_has_the_numbers_the_figure_the_command_and_an_answer(
         evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
     assert main(["report", *map(str, students), "--out", "out"]) == 0
     text = Path("out/report.md").read_text()
-    assert "| one | cot_arith | 0.0 % | 0.0 – 65.8 | 0.0 % | 100.0 % | 100.0 % | – | 256.0 |" in text
+    assert "| one | cot_arith | 0.0 % | 0.0 – 65.8 | 0.0 % | 100.0 % | 100.0 % | – | 224.0 |" in text
     assert "cot-distill evaluate runs/two --tasks cot_arith --backend hf --limit 2" in text
     assert "How many" in text and "Gold: **" in text and "≈" not in text
     assert [row["student"] for row in json.loads(Path("out/report.json").read_text())] == ["runs/one", "runs/two"]

@@ -15,7 +15,7 @@ from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from cot_distill_datasets import CotDistillError, latex, tasks
+from cot_distill_datasets import CotDistillError, tasks
 from cot_distill_datasets.answers import equivalent
 from cot_distill_datasets.benchmarks import BENCHMARKS
 from cot_distill_datasets.build import load_training_rows
@@ -161,13 +161,13 @@ def test_strict_wants_the_closing_sentence_and_flexible_does_not() -> None:
     assert tasks.process_results(doc, [""]) == {"exact_match": 0, "no_answer": 1}
 
 
-def test_a_comparison_that_is_given_up_counts_as_wrong_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_that_is_given_up_counts_as_wrong_and_is_counted() -> None:
     doc = {"benchmark": "math", "answer": r"\frac{\sqrt{3}}{7}"}
     right = {"exact_match": 1, "no_answer": 0, "timed_out": 0}
     assert tasks.process_math_results(doc, [r"\sqrt{3}/7"]) == right
     assert tasks.process_math_results(doc, [""]) == {"exact_match": 0, "no_answer": 1, "timed_out": 0}
-    monkeypatch.setattr(latex, "TIME_LIMIT", 0)
-    assert tasks.process_math_results(doc, [r"3/(7\sqrt{3})"]) == right | {"exact_match": 0, "timed_out": 1}
+    too_long = {"exact_match": 0, "no_answer": 0, "timed_out": 1}
+    assert tasks.process_math_results(doc, [r"\sum_{k=1}^{1000000000} \sin(k)"]) == too_long
 
 
 def test_the_paper_variant_reads_the_first_match_of_the_scripts_regex() -> None:

@@ -1,16 +1,17 @@
-"""How many completions a second the grader judges on one core (`python tests/bench/bench_grader.py RELEASE`).
+"""How many completions a second the grader judges on one core: `make bench`, or `taskset -c 0 python` and this file.
 
 Grading is `extract` from a whole completion and `equivalent` to the gold. Each kind is graded over every training
 completion of the release: `right` against its own gold, `other` against the next row's, and without its closing
 sentence, where the last answer that stands alone is looked for. LaTeX pairs are judged once and remembered, so the
 rate of the distinct pairs that reach math-verify stands beside. Seconds are the processor's; those in which the judge
-is waited for, a process of its own, are the clock's. Takes half a minute on the full release.
+is waited for, a process of its own, are the clock's. Takes half a minute on the release of the paper's files, which it
+builds first.
 """
 
 import os
 import platform
 import re
-import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,12 @@ import pyarrow.parquet as pq
 from cot_distill_datasets import latex
 from cot_distill_datasets.answers import CLOSING, Kind, equivalent, extract
 from cot_distill_datasets.benchmarks import BENCHMARKS
+from cot_distill_datasets.build import build
 
 
 Pairs = list[tuple[str, str]]
+
+SHARED = Path(__file__).parents[3] / "shared"
 
 judged: list[tuple[str, str]] = []
 spent = 0.0
@@ -93,6 +97,6 @@ def watched(judge: Callable[[str, str], latex.Verdict]) -> Callable[[str, str], 
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "release.json").is_file():
-        raise SystemExit("usage: python tests/bench/bench_grader.py RELEASE, a folder that `cot-distill build` made")
-    main(Path(sys.argv[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        build(Path(folder) / "release", SHARED / "upstream", SHARED / "benchmarks")
+        main(Path(folder) / "release")

@@ -83,10 +83,10 @@ def _lm_eval(folder: Path, model: str, student: str, dtype: str) -> list[str]:
     """Run the README's command, and return the answers in the order of the questions."""
     out = f"out/{model}-{dtype}-{student.replace('/', '-')}"
     arguments = f"pretrained={student},dtype={dtype}" + (f",{ON_CPU}" if model == "vllm" else "")
-    how = "--batch_size auto" if model == "vllm" else "--batch_size 25 --device cpu"
+    how = "--batch_size auto" if model == "vllm" else "--batch_size 50 --device cpu"
     _run(
         f"lm_eval --tasks cot_gsm8k --model {model} --model_args {arguments} {how} "
-        f"--apply_chat_template --limit {QUESTIONS} --gen_kwargs max_gen_toks=128 --output_path {out} --log_samples",
+        f"--apply_chat_template --limit {QUESTIONS} --gen_kwargs max_gen_toks=64 --output_path {out} --log_samples",
         folder,
     )
     (path,) = (folder / out).rglob("samples_cot_gsm8k_*.jsonl")
