@@ -15,7 +15,7 @@ test: .venv/installed
 vllm: .venv-vllm/installed
 
 test-vllm: .venv-vllm/installed
-	.venv-vllm/bin/pytest tests/with_vllm
+	OMP_NUM_THREADS=2 .venv-vllm/bin/pytest tests/with_vllm --durations=5
 
 bench: .venv/installed .venv-vllm/installed
 	$(BIN)/python tests/bench/bench_dataset.py
