@@ -35,9 +35,6 @@ NUMBER = re.compile(
 
 _SIGNS = str.maketrans({"−": "-", "⁄": "/", "€": "$", "£": "$"})
 _SCIENTIFIC = re.compile(rf"(?:{_TIMES}|\A(?P<sign>[-−]?))10(?P<raised>{_RAISED})")
-_VULGAR_VULGAR_FRACTION = re.compile(rf"\s?({_VULGAR})")
-_SUPERSCRIPT = re.compile(r"(?<=[\w)}\]])[⁻⁰¹²³⁴-⁹]+")
-_FRACTION = re.compile(rf"\s?({_VULGAR})")
 _VULGAR_FRACTION = re.compile(rf"\s?({_VULGAR})")
 _SUPERSCRIPT = re.compile(r"(?<=[\w)}\]])[⁻⁰¹²³⁴-⁹]+")
 _FRACTION = re.compile(r"\s?\\[dt]?frac(?:\{(-?\d+)\}\{(\d+)\}|\s?(\d)(\d))")
