@@ -29,15 +29,21 @@ LETTERS = "ABCDEFGH"
 MAX_TEXT = 100_000  # characters at the end of a text that are read: no student writes more, and all of it is bounded
 
 # No word boundary before a capital T: released texts lost line breaks ("= 2The answer is 2").
-_CONCLUSION = re.compile(r"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer is:?")
+# "The answer is 1500 (incorrect, answer should be 1275)"; "the answer should be in metres" concludes nothing.
+_SHOULD_BE = r"should be:? (?=\W{0,8}(?:\d|[A-E]\b|[Tt]rue\b|[Ff]alse\b|frac))"
+_CONCLUSION = re.compile(rf"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer (?:is:?|{_SHOULD_BE})")
+_CORRECTION = re.compile(rf"answer {_SHOULD_BE}")
 _LEAD = re.compile(r"(?:(?:So|\bThus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z|[,;]\s*\Z")
 _BOUNDARY = re.compile(r"(?:\A|[.!?:;)\]}\"'”’*>\n])\s*\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷^]\s*[\d$({]")
 _ASIDE = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
-# "The answer is not C", "is none of these", "is 360, but this is wrong", "34 is likely incorrect"
+# "The answer is not C", "is none of these", "is 360, but this is wrong", "34 is likely incorrect", "46 hours (must be
+# incorrect)"; "120 (not 85)" denies another number.
 _DENIED = re.compile(
-    r"\W*(?:not|incorrect|wrong|none)\b|[^.\n]{0,25}?(?:,? (?:but|which|was|is)\b)[^.\n]{0,20}\b(?:incorrect|wrong)\b"
+    r"\W*(?:likely )?(?:not|incorrect|wrong|none)\b"
+    r"|[^.\n(]{0,25}\((?!not\b)[^.\n\d)]{0,20}\b(?:incorrect|wrong|not correct)\b"
+    r"|[^.\n]{0,25}?(?:,? (?:but|which|was|is)\b)[^.\n]{0,20}\b(?:incorrect|wrong)\b"
     r"|\W*(?:\w+\s){0,3}not (?:given|listed|available|provided|consistent)\b",
     re.IGNORECASE,
 )
@@ -183,13 +189,13 @@ def equivalent(a: str, b: str, kind: Kind) -> bool:
 
 
 def _last_conclusion(text: str) -> re.Match[str] | None:
-    """Return the last match of `_CONCLUSION`, looked for from the end: a text is long, and is read several times."""
+    """Return the last conclusion or correction, looked for from the end: a text is long, and is read several times."""
     end = len(text)
-    while (at := text.rfind("answer is", 0, end)) >= 0:
+    while (at := text.rfind("answer ", 0, end)) >= 0:
         start = text.rfind("he ", max(0, at - len("he correct ")), at) - 1
-        if start >= 0 and (found := _CONCLUSION.match(text, start)):
+        if found := (start >= 0 and _CONCLUSION.match(text, start)) or _CORRECTION.match(text, at):
             return found
-        end = at + len("answer is") - 1
+        end = at
     return None
 
 
