@@ -70,6 +70,7 @@ _SMALL_LETTER = re.compile(rf"(?:(?i:option|choice)|{_BOX}|\W)*([a-e])\W*$")
 _LATER_LETTER = re.compile(r"\(([A-E])\)|[=.:]\s*([A-E])\W*$")  # "The answer is 4 (C)", "is 7=D"
 _LONE_LETTER = re.compile(r"(?<![\w'’-])[A-E](?!\w|['’]s|-\w)(?!(?<=A) (?!(?:is|and|or)\b)\w)")
 _TRUTH = {"true": "True", "yes": "True", "false": "False", "no": "False"}
+_NOT = re.compile(rf"(?:{_BOX}|\W)*(?:not\b(?:{_BOX}|\W)*)?", re.IGNORECASE)  # before a denied answer
 _LEADING_TRUTH = re.compile(rf"(?:{_BOX}|\W)*(true|false|yes|no)\b", re.IGNORECASE)
 # In "No dog flies" and "no dogs" the no is a determiner, in "a plain 'yes' or 'no'" neither is an answer.
 _LONE_TRUTH = re.compile(r"\b(?:[Tt]rue|TRUE|[Ff]alse|FALSE|Yes|YES|(?:yes|[Nn]o|NO)(?=[.,;:!*)]|\s*$))\b")
@@ -82,9 +83,10 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     """Return the answer that `text` concludes with, or None where it concludes nothing.
 
     The last conclusion counts; of a text the last `MAX_TEXT` characters are read. `strict` requires the closing
-    sentence ("The answer is 18"); otherwise a text without one gives its last number, letter, truth value or LaTeX. In
-    "The answer is 12 + 6 = 18" the value behind the last `=` counts; an expression left unworked ("The answer is
-    84 - 52") is no conclusion where a number is wanted.
+    sentence ("The answer is 18"); otherwise a text without one gives its last number, letter, truth value or LaTeX,
+    and one that denies its answer the last behind it ("The answer is not 40, it's 50"). In "The answer is 12 + 6 = 18"
+    the value behind the last `=` counts; an expression left unworked ("The answer is 84 - 52") is no conclusion where
+    a number is wanted.
     """
     text = text[-MAX_TEXT:]
     conclusion = _last_conclusion(text)
@@ -92,6 +94,8 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
         concluded = _concluded(text[conclusion.end() :].lstrip(), kind)
         if concluded is not None or strict:
             return concluded
+        if _DENIED.match(text, conclusion.end()):
+            text = _behind_denied(text[conclusion.end() :], kind)
     return None if strict else _last(text, kind)
 
 
@@ -231,13 +235,22 @@ def _dressed_number(answer: str) -> str | None:
     return None if _NO_DRESS_BEHIND.search(answer, number.end()) else normalise_number(number[0])
 
 
+def _behind_denied(text: str, kind: Kind) -> str:
+    """Return what stands behind the denied answer that `text` begins with; all of it where none is named."""
+    denied, lead = _lone(kind).search(text), _NOT.match(text)
+    return text[denied.end() :] if denied and lead and denied.start() <= lead.end() else text
+
+
+def _lone(kind: Kind) -> re.Pattern[str]:
+    return _LONE_LETTER if kind == "choice" else _LONE_TRUTH if kind == "boolean" else NUMBER
+
+
 def _last(text: str, kind: Kind) -> str | None:
     """Return the last answer of its kind that stands alone in `text`."""
     if kind == "math" and (boxed := latex.last_boxed(text)) is not None:
         return latex.tidy(boxed) or None
-    pattern = _LONE_LETTER if kind == "choice" else _LONE_TRUTH if kind == "boolean" else NUMBER
     for line in reversed(text.split("\n")):  # no pattern looks beyond its line
-        for last in deque(pattern.finditer(line), maxlen=1):
+        for last in deque(_lone(kind).finditer(line), maxlen=1):
             if kind == "boolean":
                 return _TRUTH[last[0].lower()]
             return last[0] if kind == "choice" else normalise_number(last[0])

@@ -238,6 +238,12 @@ FLEXIBLE = {
         The final answer is 7 | 7
         The correct answer is: 7 | 7
         7 - 5 (dad) = 2The answer is 2 | 2
+        It is 22. The correct answer is not 22. | ∅
+        It is 46. The answer is 46 (must be incorrect) | ∅
+        The answer is not -5, I think | ∅
+        The answer is not 11. The answer is likely incorrect. | ∅
+        The answer is not 40, it's 50 | 50
+        The answer is 225 was incorrect, my answer is 120 | 120
     """,
     "choice": r"""
         I pick (B). | B
@@ -254,6 +260,9 @@ FLEXIBLE = {
         It is D-day | ∅
         E's house | ∅
         The answer is C. Not D | C
+        The answer is NOT D | ∅
+        C is incorrect. The answer is None of the above | ∅
+        The answer is not available in the choices, but the closest one is D. | D
     """,
     "boolean": r"""
         So it is true. | True
@@ -268,6 +277,7 @@ FLEXIBLE = {
         True at first, but then false. | False
         untrue things | ∅
         The answer is yes. It is not false. | True
+        True at first. The answer is not true. | ∅
     """,
     "math": r"""
         so $\boxed{\frac{1}{2}}$. | \frac{1}{2}
@@ -275,6 +285,8 @@ FLEXIBLE = {
         \boxed{1 | 1
         no box, but 7 | 7
         [asy] 5 [/asy] then \boxed{3} | 3
+        It is \boxed{5}. The answer is not $5$. | ∅
+        The answer is not $5$ but \boxed{6} | 6
         nothing | ∅
     """,
 }  # fmt: skip
@@ -383,20 +395,9 @@ def test_a_conclusion_is_found_behind_a_text_of_any_length(kind: str, strict: bo
 
 
 NOISE = [
-    "9",
-    "{",
-    " ",
-    "\\boxed{",
-    "[asy]",
-    "$",
-    "-",
-    "the answer is ",
-    "answer should be ",
-    "1 (",
-    "A-",
-    "\ud800",
-    "½",
-]
+    "9", "{", " ", "\\boxed{", "[asy]", "$", "-", "the answer is ", "the answer is not ", "answer should be ", "1 (",
+    "A-", "\ud800", "½",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("noise", NOISE)
