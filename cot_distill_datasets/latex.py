@@ -16,6 +16,7 @@ import subprocess
 import sys
 import unicodedata
 from contextlib import suppress
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -34,7 +35,7 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
 _THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]")  # "11,\u202f880"
 _SPACING = re.compile(r"\\left\b|\\right\b|\\[!,;:]|\\ |~|\\displaystyle")
-_SIGNS = re.compile(r"\^\s*\\circ\b|(?<=\d)\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]")
+_SIGNS = re.compile(r"\\?\(degrees?\)|\^\s*\\circ\b|(?<=\d)\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]")
 _UNIT = re.compile(
     r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*(?:\}|\Z)|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
     r"(?:\^\{?\d\}?)?$"
@@ -48,6 +49,10 @@ _SPACE = re.compile(r"\s")
 _BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
 _ADVERB = re.compile(r"(?:therefore|thus|then|just|simply|equal to)\s+")
 _ARTICLE = re.compile(r"(?:an?|the)\s")
+_JUDGEMENT = re.compile(
+    r"(?:in)?correct|wrong|un(?:known|clear)", re.IGNORECASE
+)  # "Let's assume the answer is correct."
+_TERM = re.compile(r"(.*[\d}])([A-Za-z])")  # "2s"; the m of "2 m" is a unit
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _MOST_PASSES = 10  # nobody's answer needs more than three
 _MOST_WORDS = 2  # "October 30", "square inches"; more is prose, not an answer
@@ -87,7 +92,7 @@ def conclude(expression: str) -> str | None:
     side = _last_side(expression if inner is None else inner)
     answer = tidy(_ADVERB.sub("", side.rpartition(", or ")[2].strip()[: MAX_LENGTH + 1]))
     is_prose = _ARTICLE.match(answer) is not None or len(_PLAIN_WORD.findall(answer)) > _MOST_WORDS
-    return None if is_prose or not answer else answer
+    return None if is_prose or not answer or _JUDGEMENT.fullmatch(answer) else answer
 
 
 def canonical(answer: str) -> str:
@@ -155,9 +160,9 @@ def verdict(a: str, b: str) -> Verdict:
 
 @lru_cache(CACHED)
 def _verdict(a: str, b: str) -> Verdict:
-    values = number_value(a), number_value(b)
-    if None not in values:
-        return "same" if values[0] == values[1] else "other"
+    terms = _term(a), _term(b)
+    if None not in terms:
+        return "same" if terms[0] == terms[1] else "other"
     first, second = (_SPACE.sub("", side) for side in (a, b))
     if first == second or not (first and second):
         return "same" if first == second != "" else "other"
@@ -168,6 +173,13 @@ def _verdict(a: str, b: str) -> Verdict:
 
 def _plain_number(plain: str) -> str | None:
     return None if "\\" in plain else normalise_number(plain)  # `\\frac{2}{4}` stays as it was written
+
+
+def _term(side: str) -> tuple[Fraction, str] | None:
+    """Return a number with the variable behind it, if any; math-verify holds some letters for units (`2s`, `7m`)."""
+    number, letter = term.groups() if (term := _TERM.fullmatch(side)) else (side, "")
+    value = number_value(number)
+    return None if value is None else (value, letter)
 
 
 def _last_side(expression: str) -> str:

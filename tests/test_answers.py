@@ -214,6 +214,10 @@ STRICT = {
         $3003$, take the remainder when divided | ∅
         the larger of both | ∅
         not $5$ | ∅
+        correct. Then m + n = 441 | ∅
+        wrong | ∅
+        unknown | ∅
+        105\(degree) | 105
         5. The answer should be $\frac{1}{2}$ | \frac{1}{2}
     """,
 }  # fmt: skip

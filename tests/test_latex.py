@@ -16,6 +16,7 @@ from cot_distill_datasets import latex
         ("90 units", "90"), (r"125\textnormal{ miles}", "125"), (r"105^\circ", "105"), ("10\\%", "10"),
         ("20√13", r"20\sqrt{13}"), ("⅖", r"\frac{2}{5}"), ("11,\u202f880", "11880"), (r"\text{Tuesday}", "Tuesday"),
         (r"1,\!296,\!540", "1296540"), ("", ""), ("1½", r"\frac{3}{2}"), ("x²", "x^{2}"), (r"60\circ", "60"),
+        (r"105\(degree)", "105"), ("90 (degrees)", "90"),
         (r"40\text{ feet", "40"), (r"\frac{2}{4}", r"\frac{2}{4}"), ("9" * 301, ""),
     ],
 )  # fmt: skip
@@ -29,6 +30,7 @@ def test_an_answer_is_tidied(dressed: str, bare: str) -> None:
         (r"\frac12", "0.5"), (r"x^2+5x+4", "4 + 5x + x^2"), ("(-2, 23)", "(-2,23)"), (r"2\frac{1}{2}", "5/2"),
         (r"\frac{\sqrt{8}}{2}", r"\sqrt{2}"), ("y=2x", "2x"), ("1,2", "2,1"), (r"\{1,2\}", r"\{2,1\}"),
         ("1 1/2", "1.5"), ("3120_4", "3120_{4}"), ("11:2", "11 : 2"), (r"3 \times 10^5", "300000"), ("x−2", "x-2"),
+        ("2s", "2.0s"), ("7 m", "7"), ("y=2s", "2s"), (r"5\text{ m}", "5"),
     ],
 )  # fmt: skip
 def test_the_same_answers_are_equivalent(a: str, b: str) -> None:
@@ -41,6 +43,7 @@ def test_the_same_answers_are_equivalent(a: str, b: str) -> None:
         ("1, 23", "12, 3"), ("5", "7"), (r"\frac{1}{3}", "0.5"), ("x+1", "x-1"), ("", ""), ("E", r"\text{B}"),
         ("3120_4", "3120"), ("3120_4", "3120_5"), ("11:2", "22:4"), ("(1,2)", "(2,1)"), ("(1,2,3)", "(3,2,1)"),
         ("(A,B)", "(B,A)"), ("[1,2)", "(1,2]"), ("1 1/2", "11/2"), (r"2\pi", "2"), (r"\sqrt{x^2}", "x+1"),
+        ("2", "2s"), ("7m", "7"), (r"\frac{1}{2}s", "0.5"), ("2s", "2m"), ("2x", "3x"),
     ],
 )  # fmt: skip
 def test_other_answers_are_not(a: str, b: str) -> None:
