@@ -58,6 +58,7 @@ _EMPTY_CLAUSE = re.compile(
 )
 _EQUATION = re.compile(r"\w\W*=\W*\w")
 _LETTER_EQUATION = re.compile(r"=\s*[A-E]\W*\Z")  # "is 7=D"
+_STATES = re.compile(r"(?:\b(?:is|are)\b|[=:≈])\W{0,8}\Z")
 _GOES_ON = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …": not yet
 _MOST_WORDS = 6  # behind an answer, in its closing sentence: "Option C: nutrients"; more is part of the reasoning
 
@@ -247,11 +248,42 @@ def _lone(kind: Kind) -> re.Pattern[str]:
 
 def _last(text: str, kind: Kind) -> str | None:
     """Return the last answer of its kind that stands alone in `text`."""
-    if kind == "math" and (boxed := latex.last_boxed(text)) is not None:
-        return latex.tidy(boxed) or None
-    for line in reversed(text.split("\n")):  # no pattern looks beyond its line
-        for last in deque(_lone(kind).finditer(line), maxlen=1):
-            if kind == "boolean":
-                return _TRUTH[last[0].lower()]
-            return last[0] if kind == "choice" else normalise_number(last[0])
+    if kind == "math":
+        text = latex.without_drawings(text)
+        if (boxed := latex.last_boxed(text)) is not None:
+            return latex.tidy(boxed) or None
+    if (last := _last_lone(text, kind)) is None:
+        return None
+    if kind == "choice":
+        return last[0]
+    if kind == "boolean":
+        return _TRUTH[last[0].lower()]
+    return (_formula_about(text, last) if kind == "math" else None) or normalise_number(last[0])
+
+
+def _last_lone(text: str, kind: Kind) -> re.Match[str] | None:
+    """Return the last lone answer, looked for line by line from the end: no pattern looks beyond its line."""
+    end = len(text)
+    while end >= 0:
+        start = text.rfind("\n", 0, end) + 1
+        for last in deque(_lone(kind).finditer(text, start, end), maxlen=1):
+            return last
+        end = start - 1
     return None
+
+
+def _formula_about(text: str, number: re.Match[str]) -> str | None:
+    """Return the answer of the last formula where it holds `number`, or where `number` only describes that answer.
+
+    "Thus $36$ is the least perfect square divisible by both 2 and 3."
+    """
+    if (formula := latex.last_formula(text)) is None:
+        return None
+    start, end, answer = formula
+    if answer is None or number.start() < start:
+        return None
+    if number.start() < end:
+        return answer if re.search(r"\d", answer) else None
+    between = text[end : number.start()]
+    describes = _SENTENCE_END.search(between) is None and _STATES.search(between[-20:]) is None
+    return answer if describes and number_value(answer) is not None else None

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from collections import deque
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache, lru_cache
@@ -32,6 +33,11 @@ CACHED = 20_000  # answers and pairs of at most that length: less than 100 MB
 _OPENERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
 _END = re.compile(r"[.!?](?=\s|$)|\n|</|\\n")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
+# A formula; "$5 and $7" are prices. None is longer than `MAX_LENGTH`, so that one left open costs no more.
+_FORMULA = re.compile(
+    r"\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]|\$\$([^$]{1,300})\$\$|\$(?![\s$])([^$]{1,300})(?<!\s)\$(?!\d)", re.DOTALL
+)
+_RELATION = re.compile(r"\\(?:approx|to|(?:Long)?rightarrow|(?:Long)?Rightarrow|implies)(?![A-Za-z])")
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
 _THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]")  # "11,\u202f880"
 _SPACING = re.compile(r"\\left\b|\\right\b|\\[!,;:]|\\ |~|\\displaystyle")
@@ -68,6 +74,15 @@ def last_boxed(text: str) -> str | None:
 def without_drawings(text: str) -> str:
     """Return a text of MATH without the code of its drawings (`[asy]…[/asy]`)."""
     return _DRAWING.sub("", text)
+
+
+def last_formula(text: str) -> tuple[int, int, str | None] | None:
+    """Return where the last formula of `text` (`$…$`, `\\(…\\)`) begins and ends, and the answer it states."""
+    formulas = deque(_FORMULA.finditer(text), maxlen=1)
+    for formula in formulas:
+        side = _RELATION.split(formula[formula.lastindex or 0])[-1]
+        return formula.start(), formula.end(), conclude(side.strip().rstrip(".,\\ "))
+    return None
 
 
 def leading_expression(text: str) -> tuple[str, str]:

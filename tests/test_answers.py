@@ -289,6 +289,16 @@ FLEXIBLE = {
         \boxed{1 | 1
         no box, but 7 | 7
         [asy] 5 [/asy] then \boxed{3} | 3
+        It is 7. [asy] draw(5) [/asy] | 7
+        Thus $36$ is the least perfect square divisible by both 2 and 3. | 36
+        There are $18+25+16+9+4+1=73$ squares containing at least 5 black squares. | 73
+        7. Solve for b: \(b = \sqrt{16}\). | \sqrt{16}
+        We get \[f(x) = x^2 + 5x + 4.\] | x^2 + 5x + 4
+        So $\frac{24}{\pi} \approx 7.64$. | 7.64
+        Subtract the 7 from $x$ | 7
+        The remainder when $15$ is divided by 8 is 7. | 7
+        As $a = 5$ there are some. Note: 2 boxes. | 2
+        He pays $5 and $7 | 7
         It is \boxed{5}. The answer is not $5$. | ∅
         The answer is not $5$ but \boxed{6} | 6
         nothing | ∅
