@@ -37,6 +37,7 @@ _LEAD = re.compile(r"(?:(?:So|\bThus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence
 _BOUNDARY = re.compile(r"(?:\A|[.!?:;)\]}\"'”’*>\n])\s*\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷^]\s*[\d$({]")
+_OPERAND = re.compile(r"(?:[\d)}\]]|(?<![\w'’\\])[b-z])[^\S\n]*\Z")  # before a minus: "(y - 10)" says no -10
 _ASIDE = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
 # "The answer is not C", "is none of these", "is 360, but this is wrong", "34 is likely incorrect", "46 hours (must be
 # incorrect)"; "120 (not 85)" denies another number.
@@ -258,7 +259,10 @@ def _last(text: str, kind: Kind) -> str | None:
         return last[0]
     if kind == "boolean":
         return _TRUTH[last[0].lower()]
-    return (_formula_about(text, last) if kind == "math" else None) or normalise_number(last[0])
+    if kind == "math" and (answer := _formula_about(text, last)) is not None:
+        return answer
+    is_difference = last[0][0] in "-−" and _OPERAND.search(text[max(0, last.start() - 8) : last.start()])
+    return None if is_difference else normalise_number(last[0])
 
 
 def _last_lone(text: str, kind: Kind) -> re.Match[str] | None:

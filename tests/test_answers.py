@@ -242,6 +242,11 @@ FLEXIBLE = {
         The final answer is 7 | 7
         The correct answer is: 7 | 7
         7 - 5 (dad) = 2The answer is 2 | 2
+        Subtract 8 - 4. | ∅
+        It is x - 10 | ∅
+        It's -10 | -10
+        It fell from 3⏎- 10 | -10
+        a = -10 | -10
         It is 22. The correct answer is not 22. | ∅
         It is 46. The answer is 46 (must be incorrect) | ∅
         The answer is not -5, I think | ∅
@@ -290,6 +295,7 @@ FLEXIBLE = {
         no box, but 7 | 7
         [asy] 5 [/asy] then \boxed{3} | 3
         It is 7. [asy] draw(5) [/asy] | 7
+        x = \frac{1}{2} (\frac{1}{y} - 10). | ∅
         Thus $36$ is the least perfect square divisible by both 2 and 3. | 36
         There are $18+25+16+9+4+1=73$ squares containing at least 5 black squares. | 73
         7. Solve for b: \(b = \sqrt{16}\). | \sqrt{16}
