@@ -58,8 +58,10 @@ Grader: `{PARSER}`. Written by
 which read the {len(texts):,} CoT of the paper's released files that are at hand, each teacher's text exactly as the
 JSON file has it, before any repair. *Strict* wants the closing sentence ("The answer is 18"); *flexible* takes the
 last answer where there is none. Golds are those of the release's answer-only files, in canonical form (`9` for `9.0`).
-One reader judged what texts conclude; each judgement is a line of `tests/bench/judged.jsonl` or `disagreements.jsonl`,
-with the place of its text in the release. Texts on which all agree were not judged: they may be wrong together."""
+One reader judged what texts conclude, mostly from their last 230 to 330 characters; each judgement is a line of
+`tests/bench/judged.jsonl` or `disagreements.jsonl`, with the place of its text in the release. Texts on which all
+extractors agree were not judged: they may be wrong together. Defects that were found so were mended since, so what
+today's grader makes of the judged texts flatters it."""
 
 
 def _agreement(texts: Iterable[Text]) -> str:
