@@ -140,7 +140,8 @@ def _before(text: str, start: int) -> str | None:
     if lead is None and not text[start].isupper() and _BOUNDARY.search(before) is None:
         return None
     if before.endswith(",") or (lead and lead[0].lstrip()[:1] in ",;"):  # "2 + 3 = 5, so the answer is 5"
-        return _closed_clause(before.rstrip(",; "))
+        is_aside = before.count("(") > before.count(")")  # "1500 (incorrect, answer should be 1275)"
+        return None if is_aside else _closed_clause(before.rstrip(",; "))
     return before
 
 

@@ -55,9 +55,7 @@ _SPACE = re.compile(r"\s")
 _BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
 _ADVERB = re.compile(r"(?:therefore|thus|then|just|simply|equal to)\s+")
 _ARTICLE = re.compile(r"(?:an?|the)\s")
-_JUDGEMENT = re.compile(
-    r"(?:in)?correct|wrong|un(?:known|clear)", re.IGNORECASE
-)  # "Let's assume the answer is correct."
+_NAMELESS = re.compile(r"correct|un(?:known|clear)", re.IGNORECASE)  # "Let's assume the answer is correct."
 _TERM = re.compile(r"(.*[\d}])([A-Za-z])")  # "2s"; the m of "2 m" is a unit
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _MOST_PASSES = 10  # nobody's answer needs more than three
@@ -107,7 +105,7 @@ def conclude(expression: str) -> str | None:
     side = _last_side(expression if inner is None else inner)
     answer = tidy(_ADVERB.sub("", side.rpartition(", or ")[2].strip()[: MAX_LENGTH + 1]))
     is_prose = _ARTICLE.match(answer) is not None or len(_PLAIN_WORD.findall(answer)) > _MOST_WORDS
-    return None if is_prose or not answer or _JUDGEMENT.fullmatch(answer) else answer
+    return None if is_prose or not answer or _NAMELESS.fullmatch(answer) else answer
 
 
 def canonical(answer: str) -> str:
