@@ -303,7 +303,8 @@ FLEXIBLE = {
         So $\frac{24}{\pi} \approx 7.64$. | 7.64
         Subtract the 7 from $x$ | 7
         The remainder when $15$ is divided by 8 is 7. | 7
-        As $a = 5$ there are some. Note: 2 boxes. | 2
+        As $a = 5$ there are some. He has 2 boxes. | 2
+        Solve $8 = y$ | 8
         He pays $5 and $7 | 7
         It is \boxed{5}. The answer is not $5$. | ∅
         The answer is not $5$ but \boxed{6} | 6
@@ -435,6 +436,7 @@ def test_work_in_the_closing_sentence_is_kept() -> None:
     assert without_closing("Add them. The answer is 37.", "number") == "Add them."
     assert without_closing("The answer is 88. Note: odd.", "number") == "The answer is 88. Note: odd."
     assert without_closing("It is 5, so the answer is 5", "number") == "It is 5."
+    assert without_closing("Add them. Therefore, the answer should be 37.", "number") == "Add them."
     aside = "The answer is 1500 (incorrect, answer should be 1275)"
     assert without_closing(aside, "number") == aside
 
