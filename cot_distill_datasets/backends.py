@@ -10,10 +10,7 @@ from bisect import bisect_left
 from collections import deque
 from typing import Any, Literal, NamedTuple
 
-from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-
-from .preflight import check_prompt
 
 
 class Generation(NamedTuple):
@@ -39,32 +36,20 @@ class Recorder:
 
 
 class Recorded:
-    """Mixin of a model of lm-eval: checks the prompts of a task as they will be sent, and records each generation."""
+    """Mixin of a model of lm-eval that records each generation; greedy, so equal prompts have equal answers."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.cache_hook = self.recorder = Recorder()
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Answer the prompts of one task; greedy decoding gives equal prompts equal answers.
-
-        Raises:
-            CotDistillError: a prompt does not begin as its family wants, or does not fit.
-        """
-        self.recorder.of_prompt.clear()
-        model: Any = self
-        for request in requests:
-            prompt, generation = request.args
-            room = model.max_length - generation["max_gen_toks"]
-            check_prompt(model.tok_encode(prompt), model.tokenizer, room)
-        return super().generate_until(requests, disable_tqdm)  # type: ignore[misc, no-any-return]
 
 
 class RecordedHF(Recorded, HFLM):  # type: ignore[misc]
     """lm-eval's `hf` model, recorded."""
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **kwargs: Any) -> Any:
-        generated = super()._model_generate(context, max_length, stop, **kwargs)
+        # lm-eval's stopping criterion takes a beam for a prompt, and would end all searches of a batch with the first.
+        in_search = stop if kwargs.get("num_beams", 1) == 1 else []
+        generated = super()._model_generate(context, max_length, in_search, **kwargs)
         answers = generated[:, context.shape[1] :].tolist()
         self.recorder.generated.extend(self._ended(tokens, stop) for tokens in answers)
         return generated

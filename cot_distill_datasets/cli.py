@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from .taxonomy import EDITIONS, RELEASE_NAME, CotDistillError
 
@@ -67,8 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--release", type=Path, metavar="DIR", help=f"the test splits, default: {RELEASE_NAME}, else the Hub"
     )
-    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N questions of each task only")
-    evaluate.add_argument("--model-args", default="", metavar="NAME=VALUE,…", help="more arguments of lm-eval's model")
+    evaluate.add_argument("--limit", type=_positive, metavar="N", help="the first N questions of each task only")
+    evaluate.add_argument(
+        "--model-args", type=_model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     report = verbs.add_parser(
@@ -82,6 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _positive(given: str) -> int:
+    if not given.isdecimal() or not int(given):
+        raise argparse.ArgumentTypeError(f"{given!r} is no number of questions: 1 or more")
+    return int(given)
+
+
+def _model_args(given: str) -> dict[str, Any]:
+    from lm_eval.utils import simple_parse_args_string
+
+    if not all("=" in argument for argument in given.split(",")):
+        raise argparse.ArgumentTypeError(f"{given!r} is not NAME=VALUE,NAME=VALUE,…")
+    return dict(simple_parse_args_string(given))
 
 
 def _add_folder(verb: argparse.ArgumentParser) -> None:
@@ -158,14 +175,12 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from lm_eval.utils import simple_parse_args_string
-
     from .evaluate import Evaluation, evaluate
     from .report import read_rows, table
 
     how = Evaluation(
         backend=options.backend, release=options.release, limit=options.limit,
-        model_args=simple_parse_args_string(options.model_args),
+        model_args=options.model_args,
     )  # fmt: skip
     evaluate(options.student, [name for given in options.tasks for name in given.split(",")], how)
     print(table(read_rows([options.student])))

@@ -40,8 +40,8 @@ def check_template(student: Path, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def template_sha(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the SHA-256 of the chat template, which is lm-eval's `chat_template_sha` too."""
-    return sha256(str(tokenizer.chat_template).encode()).hexdigest()
+    """Return the SHA-256 of the chat template, the one called `default` of several; it is lm-eval's, too."""
+    return sha256(tokenizer.get_chat_template().encode()).hexdigest()
 
 
 def check_prompt(tokens: list[int], tokenizer: PreTrainedTokenizerBase, room: int) -> None:
@@ -61,6 +61,6 @@ def check_prompt(tokens: list[int], tokenizer: PreTrainedTokenizerBase, room: in
         )
     if len(tokens) > room:
         raise CotDistillError(
-            f"The longest prompt has {len(tokens)} tokens, and the student's context has room for {max(room, 0)} "
+            f"A prompt has {len(tokens)} tokens, and the student's context has room for {max(room, 0)} "
             "before the answer (`max_gen_toks`): evaluate a student with a longer context, or another task."
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 from .folders import write_whole
 from .release import read_release
-from .taxonomy import RELEASE_NAME
+from .taxonomy import RELEASE_NAME, CotDistillError
 
 
 PROVENANCE = "provenance.json"
@@ -92,9 +92,16 @@ class Provenance:
 
 
 def read_provenance(folder: Path) -> Provenance | None:
-    """Return what made the student in `folder`, or None where no whole student is there."""
+    """Return what made the student in `folder`, or None where no whole student is there.
+
+    Raises:
+        CotDistillError: the file is broken, or of another version.
+    """
     path = folder / PROVENANCE
-    return Provenance(**json.loads(path.read_text())) if path.is_file() else None
+    try:
+        return Provenance(**json.loads(path.read_text())) if path.is_file() else None
+    except (ValueError, TypeError) as error:
+        raise CotDistillError(f"{path} is none that this version reads ({error}): train the student again.") from error
 
 
 def _hardware() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,13 +12,14 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
 from .benchmarks import GROUPS
 from .cards import render_page
 from .folders import write_whole
 from .provenance import Provenance, read_provenance
 from .scores import Score, read_scores
+from .taxonomy import CotDistillError
 
 
 if TYPE_CHECKING:
@@ -36,11 +38,6 @@ class ReportRow:
     made: Provenance | None
 
     @property
-    def label(self) -> str:
-        """What the table and the figure call the student: its folder, without the `runs/` that all have."""
-        return str(self.student).removeprefix("runs/")
-
-    @property
     def accuracy(self) -> float:
         """Share of the questions that the headline filter calls correct, between 0 and 1."""
         return self.score.correct / self.score.n
@@ -52,15 +49,20 @@ class ReportRow:
         return float(low), float(high)
 
 
+def label(student: Path) -> str:
+    """Return what tables and figures call a student: its folder, without the `runs/` that all have."""
+    return str(student).removeprefix("runs/")
+
+
 @dataclass(frozen=True)
 class MacroRow:
     """One student on a group of tasks: the mean of its tasks' accuracies, each of the same weight.
 
-    The interval is normal, from the binomial variances of the tasks (as lm-eval has it for a group): over the
+    The 95 % interval joins the tasks' Wilson limits as Newcombe (1998) joins those of a difference: over the
     questions, not over the choice of benchmarks.
     """
 
-    label: str
+    student: Path
     group: str
     tasks: list[ReportRow]
 
@@ -71,26 +73,26 @@ class MacroRow:
 
     @property
     def flexible(self) -> float:
-        """The same by the flexible filter."""
-        return mean(row.score.flexible_correct / row.score.n for row in self.tasks)
+        """The same by the flexible filter, which every task of a group has."""
+        return mean((row.score.flexible_correct or 0) / row.score.n for row in self.tasks)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %."""
-        variances = [row.accuracy * (1 - row.accuracy) / row.score.n for row in self.tasks]
-        half = float(norm.ppf(0.975)) * sum(variances) ** 0.5 / len(self.tasks)
-        return self.accuracy - half, self.accuracy + half
+        """It stays between 0 and 1."""
+        below = sum((row.accuracy - row.interval[0]) ** 2 for row in self.tasks) ** 0.5
+        above = sum((row.interval[1] - row.accuracy) ** 2 for row in self.tasks) ** 0.5
+        return self.accuracy - below / len(self.tasks), self.accuracy + above / len(self.tasks)
 
 
 def macro_rows(rows: Sequence[ReportRow]) -> list[MacroRow]:
     """Return a row for each student and each group of which it has every task."""
     found = []
-    for label in dict.fromkeys(row.label for row in rows):
-        by_task = {row.score.task: row for row in rows if row.label == label}
+    for student in dict.fromkeys(row.student for row in rows):
+        by_task = {row.score.task: row for row in rows if row.student == student}
         for group, benchmarks in GROUPS.items():
             tasks = [by_task[f"cot_{benchmark}"] for benchmark in benchmarks if f"cot_{benchmark}" in by_task]
             if len(tasks) == len(benchmarks):
-                found.append(MacroRow(label, group, tasks))
+                found.append(MacroRow(student, group, tasks))
     return found
 
 
@@ -98,17 +100,25 @@ def read_rows(students: Sequence[Path]) -> list[ReportRow]:
     """Return a row for each student and each task that it has results of, by task.
 
     Raises:
-        CotDistillError: a student has no results, or they do not belong to it (`scores.read_scores`).
+        CotDistillError: a student has no results, or they do not belong to it (`scores.read_scores`); two are of
+            different versions of a task.
     """
-    scored = [(student, score) for student in students for score in read_scores(student)]
-    tasks = list(dict.fromkeys(score.task for _, score in scored))
-    scored.sort(key=lambda found: tasks.index(found[1].task))
+    scored = [(student, score) for student in dict.fromkeys(students) for score in read_scores(student)]
+    versions: dict[str, set[float]] = {}
+    for _, score in scored:
+        versions.setdefault(score.task, set()).add(score.version)
+        if len(versions[score.task]) > 1:
+            raise CotDistillError(
+                f"`{score.task}` was asked in several versions ({sorted(versions[score.task])}), which cannot be "
+                "compared: evaluate the older ones again."
+            )
+    scored.sort(key=lambda found: list(versions).index(found[1].task))
     return [ReportRow(student, score, read_provenance(student)) for student, score in scored]
 
 
 def table(rows: Sequence[ReportRow]) -> str:
     """Return the scores as a Markdown table, with the macro averages of whole groups behind them."""
-    return render_page("scores.md.jinja", rows=rows, macros=macro_rows(rows))
+    return render_page("scores.md.jinja", rows=rows, macros=macro_rows(rows), label=label)
 
 
 def write_report(folder: Path, students: Sequence[Path]) -> Path:
@@ -117,9 +127,10 @@ def write_report(folder: Path, students: Sequence[Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report.json", json.dumps([_facts(row) for row in rows], indent=1) + "\n")
     by_task = {task: list(of_task) for task, of_task in groupby(rows, key=lambda row: row.score.task)}
-    _draw(by_task, folder / "report.png")
+    _draw(by_task, folder / ".report.new.png")
+    os.replace(folder / ".report.new.png", folder / "report.png")
     trained = list({row.student: row for row in rows if row.made}.values())
-    page = render_page("report.md.jinja", table=table(rows), by_task=by_task, trained=trained)
+    page = render_page("report.md.jinja", table=table(rows), by_task=by_task, trained=trained, label=label)
     write_whole(folder / "report.md", page)
     return folder / "report.md"
 
@@ -152,10 +163,11 @@ def _draw_task(accuracy: Axes, tokens: Axes, task: str, rows: list[ReportRow]) -
     above = [100 * (row.interval[1] - row.accuracy) for row in rows]
     accuracy.barh(places, percent, xerr=(below, above), color="#4c72b0", ecolor="#222222", capsize=4, height=0.6)
     for place, row in zip(places, rows):
-        accuracy.text(100 * row.interval[1] + 2, place, f"{100 * row.accuracy:.1f} %", va="center")
-    accuracy.set(yticks=places, yticklabels=[row.label for row in rows], xlim=(0, 115), xticks=range(0, 101, 20))
-    questions = rows[0].score.n
-    accuracy.set(xlabel=f"accuracy on {task}, %, with 95 % interval (n = {questions})", ylim=(len(rows) - 0.5, -0.5))
+        accuracy.text(
+            100 * row.interval[1] + 2, place, f"{100 * row.accuracy:.1f} %  (n = {row.score.n})", va="center"
+        )
+    accuracy.set(yticks=places, yticklabels=[label(row.student) for row in rows], xticks=range(0, 101, 20))
+    accuracy.set(xlabel=f"accuracy on {task}, %, with 95 % interval", xlim=(0, 130), ylim=(len(rows) - 0.5, -0.5))
     bars = tokens.barh(places, [row.score.mean_output_tokens for row in rows], color="#dd8452", height=0.6)
     tokens.bar_label(bars, fmt="%.0f", padding=4)
     tokens.set(xlabel="output tokens, mean", ylim=(len(rows) - 0.5, -0.5), yticks=places, yticklabels=[])

@@ -86,7 +86,9 @@ def _row(entry: Entry, index: int, row: dict[str, Any], golds: dict[str, Gold], 
         rationale, concluded, found, text = None, answer, gold.repairs if gold else [], answer or text
     else:
         rationale, concluded, found = read_response(text, answer, kind)
-        if gold and "cut_gold" in gold.repairs and concluded == tidy(gold.released):  # it was shown the cut one
+        if (
+            gold and "cut_gold" in gold.repairs and answer != concluded == tidy(gold.released)
+        ):  # it was shown the cut one
             concluded, found = answer, [*found, "cut_gold"]
         if entry.response_column == _SOLUTION:  # the gold was taken out of this very text
             concluded = answer

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
 
+from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.backends import Generation, RecordedHF
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.evaluate import Evaluation, evaluate
@@ -24,8 +25,8 @@ def student(workplace: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(workplace / "runs/demo/untrained", tmp_path / "student"))
 
 
-def _results(student: Path, task: str = "cot_arith") -> list[Path]:
-    return sorted((student / "results" / task).rglob("results_*.json"))
+def _results(student: Path) -> list[Path]:
+    return sorted((student / "results").rglob("results_*.json"))
 
 
 def test_results_lie_in_lm_evals_layout_with_how_the_answers_ended(student: Path) -> None:
@@ -45,32 +46,80 @@ def test_results_lie_in_lm_evals_layout_with_how_the_answers_ended(student: Path
         assert (sample["finish_reason"], sample["output_tokens"]) == ("length", 224)
 
 
-def test_what_is_there_is_not_run_again_unless_something_changed(student: Path) -> None:
+def test_what_is_there_is_not_run_again_unless_the_student_changed(student: Path) -> None:
     evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
     (first,) = _results(student)
-    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
+    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2, model_args={"batch_size": 1}))
     assert _results(student) == [first]
-    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=3))
-    (second,) = _results(student)
-    assert second != first
     config = json.loads((student / "generation_config.json").read_text())
     (student / "generation_config.json").write_text(json.dumps(config | {"note": "another student"}))
+    with pytest.raises(CotDistillError, match="of other weights than the student has now"):
+        read_scores(student)
+    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
+    (second,) = _results(student)
+    assert second != first
+
+
+def test_a_trial_hides_no_larger_result(student: Path) -> None:
     evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=3))
-    assert _results(student) != [second]
+    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
+    assert len(_results(student)) == 2
+    (score,) = read_scores(student)
+    assert score.n == 3
 
 
-def test_a_killed_evaluation_leaves_nothing_half_written_and_the_next_one_goes_on(student: Path) -> None:
-    command = [sys.executable, "-m", "cot_distill_datasets.cli", "evaluate", student, "--tasks", "cot_arith"]
-    command += ["--backend", "hf", "--limit", "64"]
+def test_a_killed_evaluation_keeps_the_finished_tasks_and_goes_on_with_the_others(
+    student: Path, full_release: Path
+) -> None:
+    command = [sys.executable, "-m", "cot_distill_datasets.cli", "evaluate", student, "--backend", "hf"]
+    command += ["--tasks", "cot_arith", "cot_svamp", "--limit", "8", "--release", full_release]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while not (student / "results/.cot_arith.new").exists():
+        while not (student / "results/cot_arith-hf-limit8").exists():
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    assert not (student / "results/cot_arith").exists()
+    (first,) = _results(student)
+    evaluate(student, ["cot_arith", "cot_svamp"], Evaluation(backend="hf", limit=8, release=full_release))
+    assert first in _results(student) and len(_results(student)) == 2
+    assert [score.task for score in read_scores(student)] == ["cot_arith", "cot_svamp"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(student: Path) -> None:
     evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=2))
+    (student / "results/cot_arith-hf-limit2").rename(student / "results/.cot_arith-hf-limit2.old")
     (score,) = read_scores(student)
     assert score.n == 2
+
+
+def test_a_full_disk_is_said_and_keeps_the_old_result(student: Path) -> None:
+    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=64))
+    (before,) = _results(student)
+    # The limit lets the results be written, and cuts the samples: lm-eval only logs that.
+    code = (
+        "import resource, sys\n"
+        "from cot_distill_datasets.cli import main\n"
+        "from cot_distill_datasets import evaluate\n"
+        "evaluate.PARSER = 'another'\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = ["evaluate", student, "--tasks", "cot_arith", "--backend", "hf", "--limit", "64"]
+    ended = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr.split("cot-distill:")[-1]
+    assert _results(student) == [before]
+
+
+def test_a_paper_task_is_searched_with_beams_whatever_the_batch(student: Path, full_release: Path) -> None:
+    answers = []
+    for batch_size in (1, 2):
+        shutil.rmtree(student / "results", ignore_errors=True)
+        how = Evaluation(backend="hf", limit=2, release=full_release, model_args={"batch_size": batch_size})
+        evaluate(student, ["cot_obqa_paper"], how)
+        (score,) = read_scores(student)
+        assert (score.n, score.flexible_correct) == (2, None)
+        (samples,) = student.rglob("samples_*.jsonl")
+        answers.append([json.loads(line)["resps"] for line in samples.read_text().split("\n")[:-1]])
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize(
@@ -81,14 +130,49 @@ def test_a_killed_evaluation_leaves_nothing_half_written_and_the_next_one_goes_o
         (["nowhere", "--tasks", "cot_arith"], "There is no student in nowhere"),
         (["{student}", "--tasks", "cot_arith", "--backend", "vllm"], "vLLM is not installed here"),
         (["{student}", "--tasks", "cot_svamp", "--release", "nowhere"], "There is no release in nowhere"),
+        (["{student}", "--tasks", "cot_arith", "--model-args", "pretrained=x"], "may not say `pretrained`"),
+        (["{student}", "--tasks", "cot_arith", "--model-args", "nonsense=1", "--backend", "hf"], "cannot be loaded"),
+        (
+            ["{student}", "--tasks", "cot_obqa_paper", "--release", "{release}"],
+            "needs beam search, which vLLM has not",
+        ),
     ],
 )
 def test_bad_arguments_get_one_sentence(
-    arguments: list[str], said: str, student: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, student: Path, full_release: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", *(argument.format(student=student) for argument in arguments)]) == 2
+    filled = [argument.format(student=student, release=full_release) for argument in arguments]
+    assert main(["evaluate", *filled]) == 2
     assert said in capsys.readouterr().err
     assert not (student / "results").exists() or not any((student / "results").glob("[!.]*"))
+
+
+@pytest.mark.parametrize("option", [["--limit", "-3"], ["--limit", "0"], ["--model-args", "foo"]])
+def test_what_argparse_refuses(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "student", "--tasks", "cot_arith", *option])
+    assert option[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("model.safetensors", "cannot be loaded"),
+        ("tokenizer.json", "has no tokenizer that loads"),
+        ("provenance.json", "is none that this version reads"),
+    ],
+)
+def test_a_broken_student_is_refused_in_one_sentence(
+    file: str, said: str, student: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (student / file).write_text("{")
+    assert main(["evaluate", str(student), "--tasks", "cot_arith", "--backend", "hf"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_group_and_one_of_its_members_are_each_asked_once(student: Path, full_release: Path) -> None:
+    evaluate(student, ["cot_commonsense", "cot_obqa"], Evaluation(backend="hf", limit=1, release=full_release))
+    assert [score.task for score in read_scores(student)] == ["cot_csqa", "cot_obqa", "cot_strategyqa"]
 
 
 def test_an_answer_ends_at_its_end_token_a_stop_string_or_the_cap(

@@ -32,7 +32,7 @@ def student(evaluated: Path, tmp_path: Path) -> Path:
 
 
 def test_a_score_counts_the_samples() -> None:
-    doc = {"question": "2 + 2?", "answer": "4"}
+    doc = {"prompt": [{"role": "user", "content": "2 + 2?"}], "answer": "4"}
     strict = [
         {"exact_match": 1, "no_answer": 0, "finish_reason": "stop", "output_tokens": 10, "timed_out": 0},
         {"exact_match": 0, "no_answer": 1, "finish_reason": "length", "output_tokens": 30, "timed_out": 0},
@@ -41,14 +41,12 @@ def test_a_score_counts_the_samples() -> None:
     shared = {"doc": doc, "resps": [["The answer is 4"]]}
     samples = [shared | sample | {"filter": "strict-match"} for sample in strict]
     samples += [shared | sample | {"filter": "flexible-extract", "exact_match": 1} for sample in strict]
-    config = {"model": "hf", "model_args": {"pretrained": "runs/x", "dtype": "float32"}, "limit": 3.0}
-    result = {"versions": {"cot_arith": 1.0}, "config": config, "cot_distill": {}}
+    command = ["cot-distill", "evaluate", "runs/my student", "--tasks", "cot_arith"]
+    result = {"versions": {"cot_arith": 1.0}, "config": {"limit": 3.0}, "cot_distill": {"command": command}}
     score = score_of("cot_arith", result, samples, approximate=False)
     assert (score.n, score.correct, score.flexible_correct, score.no_answer, score.timed_out) == (3, 1, 3, 1, 1)
     assert (score.capped, score.completed_accuracy, score.mean_output_tokens) == (1, 0.5, 20.0)
-    assert score.command == (
-        "cot-distill evaluate runs/x --tasks cot_arith --backend hf --model-args dtype=float32 --limit 3"
-    )
+    assert score.command == "cot-distill evaluate 'runs/my student' --tasks cot_arith --limit 3"
 
 
 def test_the_results_of_the_bare_command_are_worked_out_and_called_approximate(student: Path) -> None:
@@ -61,7 +59,57 @@ def test_the_results_of_the_bare_command_are_worked_out_and_called_approximate(s
     assert not ours.approximate and bare.approximate
     assert (bare.n, bare.correct, bare.answer) == (ours.n, ours.correct, ours.answer)
     assert bare.mean_output_tokens == pytest.approx(ours.mean_output_tokens, rel=0.05)
-    assert bare.command.startswith(f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student}")
+    assert bare.capped == ours.capped == 3  # an untrained student never ends
+    assert bare.command == (
+        f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student},dtype=float32 --batch_size 3 "
+        "--apply_chat_template --limit 3"
+    )
+
+
+def test_a_short_answer_of_the_bare_command_ended_by_itself(student: Path) -> None:
+    (samples,) = student.rglob("samples_*.jsonl")
+    lines = [json.loads(line) for line in samples.read_text().split("\n")[:-1]]
+    for line in lines:
+        del line["finish_reason"], line["output_tokens"]
+        line["resps"] = [["The answer is 4"]]
+    samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (score,) = read_scores(student)
+    assert (score.approximate, score.capped) == (True, 0)
+    assert 3 <= score.mean_output_tokens <= 10
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n-shot": {"cot_arith": 5}},
+        {"system_instruction": "Be brief."},
+        {"config": {"gen_kwargs": {"temperature": 1}}},
+    ],
+)
+def test_results_that_are_not_zero_shot_and_greedy_are_refused(changed: dict[str, object], student: Path) -> None:
+    (path,) = student.rglob("results_*.json")
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps(result | changed))
+    with pytest.raises(CotDistillError, match="was not made zero-shot and greedy"):
+        read_scores(student)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]\n", "{}\n", '{"filter": "strict-match"'])
+def test_broken_samples_are_named(content: str, student: Path) -> None:
+    (samples,) = student.rglob("samples_*.jsonl")
+    samples.write_text(content)
+    with pytest.raises(CotDistillError, match=r"samples_cot_arith_.* is broken"):
+        read_scores(student)
+
+
+def test_an_answer_may_hold_any_line_separator(student: Path) -> None:
+    (samples,) = student.rglob("samples_*.jsonl")
+    lines = [json.loads(line) for line in samples.read_text().split("\n")[:-1]]
+    for line in lines:
+        line["resps"] = [["a\u2028b\x85c"]]
+    samples.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    (score,) = read_scores(student)
+    assert score.answer == "a\u2028b\x85c"
 
 
 def test_results_of_another_chat_template_are_refused(student: Path) -> None:
@@ -86,7 +134,7 @@ def test_a_broken_file_is_named(student: Path) -> None:
 
 
 def test_a_student_without_results_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(CotDistillError, match=r"There are no results of our tasks in .*: run `cot-distill evaluate"):
+    with pytest.raises(CotDistillError, match=r"There are no results in .*: run `cot-distill evaluate"):
         read_scores(tmp_path)
 
 
@@ -94,6 +142,8 @@ def test_the_newest_result_of_a_task_counts_and_other_tasks_are_left_out(student
     (path,) = student.rglob("results_*.json")
     older = json.loads(path.read_text())
     older["results"]["hellaswag"] = {}
+    samples = path.with_name(path.name.replace("results", "samples_cot_arith")).with_suffix(".jsonl")
+    shutil.copy(samples, path.with_name("samples_cot_arith_2020-01-01T00-00-00.jsonl"))
     path.with_name("results_2020-01-01T00-00-00.json").write_text(json.dumps(older))
     (score,) = read_scores(student)
     assert (score.task, score.n) == ("cot_arith", 3)
