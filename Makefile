@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Both set themselves up.
+# `make demo` and `make test` are all that a newcomer needs. Each target sets itself up.
 PYTHON ?= python3
 BIN := .venv/bin
 # An editable install copies the task files, so an edit of one asks for an install.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,17 +110,21 @@ def test_a_full_disk_is_said_and_keeps_the_old_result(student: Path) -> None:
     assert _results(student) == [before]
 
 
-def test_a_paper_task_is_searched_with_beams_whatever_the_batch(student: Path, full_release: Path) -> None:
-    answers = []
-    for batch_size in (1, 2):
-        shutil.rmtree(student / "results", ignore_errors=True)
-        how = Evaluation(backend="hf", limit=2, release=full_release, model_args={"batch_size": batch_size})
-        evaluate(student, ["cot_obqa_paper"], how)
-        (score,) = read_scores(student)
-        assert (score.n, score.flexible_correct) == (2, None)
-        (samples,) = student.rglob("samples_*.jsonl")
-        answers.append([json.loads(line)["resps"] for line in samples.read_text().split("\n")[:-1]])
-    assert answers[0] == answers[1]
+def test_a_paper_task_is_searched_with_beams_that_no_stop_string_of_another_prompt_ends(
+    student: Path, full_release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+    generate = HFLM._model_generate
+
+    def watched(model: HFLM, context: torch.Tensor, max_length: int, stop: list[str], **kwargs: Any) -> torch.Tensor:
+        searches.append((kwargs["num_beams"], stop))
+        return generate(model, context, max_length, stop, **kwargs)
+
+    monkeypatch.setattr(HFLM, "_model_generate", watched)
+    evaluate(student, ["cot_obqa_paper"], Evaluation(backend="hf", limit=1, release=full_release))
+    assert searches == [(5, [])]
+    (score,) = read_scores(student)
+    assert (score.task, score.n, score.flexible_correct) == ("cot_obqa_paper", 1, None)
 
 
 @pytest.mark.parametrize(
