@@ -33,9 +33,7 @@ MAX_TEXT = 100_000  # characters at the end of a text that are read: no student 
 _SHOULD_BE = r"should be:? (?=\W{0,8}(?:\d|[A-E]\b|[Tt]rue\b|[Ff]alse\b|frac))"
 _CONCLUSION = re.compile(rf"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer (?:is:?|{_SHOULD_BE})")
 _CORRECTION = re.compile(rf"answer {_SHOULD_BE}")
-_LEAD = re.compile(r"(?:(?:So|\bThus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z|[,;]\s*\Z")
-_BOUNDARY = re.compile(r"(?:\A|[.!?:;)\]}\"'”’*>\n])\s*\Z")
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _OPERATOR_FOLLOWS = re.compile(r"\s*[-−+*/x×÷^]\s*[\d$({]")
 _OPERAND = re.compile(r"(?:[\d)}\]]|(?<![\w'’\\])[b-z])[^\S\n]*\Z")  # before a minus: "(y - 10)" says no -10
 _ASIDE = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
@@ -48,32 +46,20 @@ _DENIED = re.compile(
     r"|\W*(?:\w+\s){0,3}not (?:given|listed|available|provided|consistent)\b",
     re.IGNORECASE,
 )
-_LAST_SENTENCE = re.compile(r"(?:(?<=[.!?]\s)|(?<=\n)|\A)(?:(?![.!?]\s)[^\n])*\Z")
-_SUBORDINATE = re.compile(
-    r"\A\s*(?:(?:therefore|thus|hence|so),?\s+)?(?:since|because|given that|considering that)\s+", re.IGNORECASE
-)
-_EMPTY_CLAUSE = re.compile(
-    r"\s*(?:(?:therefore|thus|hence|so|however)\b,?\s*)*"
-    r"(?:(?:given|based on|considering|according to|from|with|by|in)\b[^\n]*)?\Z",
-    re.IGNORECASE,
-)
-_EQUATION = re.compile(r"\w\W*=\W*\w")
-_LETTER_EQUATION = re.compile(r"=\s*[A-E]\W*\Z")  # "is 7=D"
 _STATES = re.compile(r"(?:\b(?:is|are)\b|[=:≈])\W{0,8}\Z")
 _GOES_ON = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …": not yet
-_MOST_WORDS = 6  # behind an answer, in its closing sentence: "Option C: nutrients"; more is part of the reasoning
 
 # "(B)", "Option B", "B: 1/2", "<answer> B", "isD", "E=10"; in "A large one" the A is an article, in "E's" the E is a
 # name. A letter in small type counts where it is all there is. The benchmarks have five options at most.
 _LETTER = r"([A-E])(?![A-Za-z]|['’]s)(?!(?<=A) (?!is\b)[a-z])"
 _BOX = r"\\(?:boxed|text(?:bf)?|mathrm|mathbf)\b"
-_LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|{_BOX}|\W)*{_LETTER}")
+LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|{_BOX}|\W)*{_LETTER}")
 _SMALL_LETTER = re.compile(rf"(?:(?i:option|choice)|{_BOX}|\W)*([a-e])\W*$")
 _LATER_LETTER = re.compile(r"\(([A-E])\)|[=.:]\s*([A-E])\W*$")  # "The answer is 4 (C)", "is 7=D"
 _LONE_LETTER = re.compile(r"(?<![\w'’-])[A-E](?!\w|['’]s|-\w)(?!(?<=A) (?!(?:is|and|or)\b)\w)")
 _TRUTH = {"true": "True", "yes": "True", "false": "False", "no": "False"}
 _NOT = re.compile(rf"(?:{_BOX}|\W)*(?:not\b(?:{_BOX}|\W)*)?", re.IGNORECASE)  # before a denied answer
-_LEADING_TRUTH = re.compile(rf"(?:{_BOX}|\W)*(true|false|yes|no)\b", re.IGNORECASE)
+LEADING_TRUTH = re.compile(rf"(?:{_BOX}|\W)*(true|false|yes|no)\b", re.IGNORECASE)
 # In "No dog flies" and "no dogs" the no is a determiner, in "a plain 'yes' or 'no'" neither is an answer.
 _LONE_TRUTH = re.compile(r"\b(?:[Tt]rue|TRUE|[Ff]alse|FALSE|Yes|YES|(?:yes|[Nn]o|NO)(?=[.,;:!*)]|\s*$))\b")
 # What stands around a number that is no dress of it: a variable, another number, an operator, a LaTeX command.
@@ -91,9 +77,9 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     a number is wanted.
     """
     text = text[-MAX_TEXT:]
-    conclusion = _last_conclusion(text)
+    conclusion = last_conclusion(text)
     if conclusion:
-        concluded = _concluded(text[conclusion.end() :].lstrip(), kind)
+        concluded = stated_answer(text[conclusion.end() :].lstrip(), kind)
         if concluded is not None or strict:
             return concluded
         if _DENIED.match(text, conclusion.end()):
@@ -103,74 +89,8 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
 
 def denies(text: str) -> bool:
     """Whether the last conclusion of `text` is denied or taken back."""
-    conclusion = _last_conclusion(text)
+    conclusion = last_conclusion(text)
     return conclusion is not None and _DENIED.match(text, conclusion.end()) is not None
-
-
-def without_closing(text: str, kind: Kind) -> str:
-    """Return `text` without its last sentence where that is a closing sentence, else as it is.
-
-    Reasoning inside it stays: of "The answer is 19 + 18 = 37" the equation, of "The answer is C because only 400 is
-    divisible by 100" the reason. A sentence that states no answer, or that began before ("However, the answer is 29"),
-    is none.
-    """
-    conclusion = _last_conclusion(text)
-    if conclusion is None:
-        return text
-    tail = text[conclusion.end() :].strip()
-    if kind == "math":
-        behind = latex.leading_expression(tail)[1]
-    else:
-        behind = "".join(_SENTENCE_END.split(tail, maxsplit=1)[1:])
-    if kind == "choice" and len(behind.split()) <= _MOST_WORDS:  # "The answer is D. 1000"
-        behind = ""
-    before = _before(text, conclusion.start())
-    answer = _concluded(tail, kind)
-    if behind.strip(" .\n*$") or before is None or (tail and answer is None):
-        return text
-    if before.endswith("="):  # "8 / 2 = The answer is 4"
-        return f"{before} {answer}."
-    return f"{before} {_reasoning(tail, kind, before)}".strip()
-
-
-def _before(text: str, start: int) -> str | None:
-    """Return what stands before the closing sentence that begins at `start`, or None where it began earlier."""
-    lead = _LEAD.search(text[max(0, start - 16) : start])
-    before = text[: start - len(lead[0]) if lead else start].rstrip()
-    if lead is None and not text[start].isupper() and _BOUNDARY.search(before) is None:
-        return None
-    if before.endswith(",") or (lead and lead[0].lstrip()[:1] in ",;"):  # "2 + 3 = 5, so the answer is 5"
-        is_aside = before.count("(") > before.count(")")  # "1500 (incorrect, answer should be 1275)"
-        return None if is_aside else _closed_clause(before.rstrip(",; "))
-    return before
-
-
-def _closed_clause(before: str) -> str:
-    """Return a text whose last sentence lost its main clause, "the answer is …", as whole sentences."""
-    sentence = _LAST_SENTENCE.search(before)
-    assert sentence is not None
-    clause = _SUBORDINATE.sub("", sentence[0])
-    kept = before[: sentence.start()]
-    if _EMPTY_CLAUSE.match(clause) and len(clause.split()) <= _MOST_WORDS + 2 and not re.search(r"[\d=]", clause):
-        return kept.rstrip()  # "Given this context, the answer is False"
-    return f"{kept}{clause[:1].upper()}{clause[1:]}."
-
-
-def _reasoning(stated: str, kind: Kind, before: str) -> str:
-    """Return what a closing sentence holds beyond its answer, where `before` does not say it already."""
-    if kind in ("choice", "boolean"):
-        answer = (_LEADING_LETTER if kind == "choice" else _LEADING_TRUTH).match(stated)
-        stated = stated[answer.end() :].lstrip(" .:;,)-–*") if answer else stated
-        stated = _SUBORDINATE.sub("", stated)
-    stated = stated.strip().rstrip(".")
-    is_equation = _EQUATION.search(stated) is not None and _LETTER_EQUATION.search(stated) is None
-    if not (is_equation or len(stated.split()) > _MOST_WORDS) or _bare(stated) in _bare(before):
-        return ""
-    return f"{stated[:1].upper()}{stated[1:]}."
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"[\s$]", "", text)
 
 
 def normalise(answer: str, kind: Kind) -> str | None:
@@ -180,7 +100,7 @@ def normalise(answer: str, kind: Kind) -> str | None:
         return normalise_number(answer) or _dressed_number(answer)
     if kind == "math":
         return latex.canonical(answer) or None
-    return _concluded(answer.strip(), kind)
+    return stated_answer(answer.strip(), kind)
 
 
 def equivalent(a: str, b: str, kind: Kind) -> bool:
@@ -195,7 +115,7 @@ def equivalent(a: str, b: str, kind: Kind) -> bool:
     return normalise(a, kind) == normalise(b, kind) is not None
 
 
-def _last_conclusion(text: str) -> re.Match[str] | None:
+def last_conclusion(text: str) -> re.Match[str] | None:
     """Return the last conclusion or correction, looked for from the end: a text is long, and is read several times."""
     end = len(text)
     while (at := text.rfind("answer ", 0, end)) >= 0:
@@ -206,20 +126,20 @@ def _last_conclusion(text: str) -> re.Match[str] | None:
     return None
 
 
-def _concluded(behind: str, kind: Kind) -> str | None:
+def stated_answer(behind: str, kind: Kind) -> str | None:
     """Return the answer of a closing sentence from the text behind its "The answer is"."""
     if _DENIED.match(behind):
         return None
     if kind == "math":
         expression, rest = latex.leading_expression(behind)
         return None if _GOES_ON.match(rest) else latex.conclude(expression)
-    sentence = _SENTENCE_END.split(behind, maxsplit=1)[0]
+    sentence = SENTENCE_END.split(behind, maxsplit=1)[0]
     if kind == "number":
         return _first_number(_ASIDE.split(sentence, maxsplit=1)[0].rpartition("=")[2])
     if kind == "boolean":
-        truth = _LEADING_TRUTH.match(sentence)
+        truth = LEADING_TRUTH.match(sentence)
         return _TRUTH[truth[1].lower()] if truth else None
-    letter = _LEADING_LETTER.match(sentence) or _SMALL_LETTER.match(sentence) or _LATER_LETTER.search(sentence)
+    letter = LEADING_LETTER.match(sentence) or _SMALL_LETTER.match(sentence) or _LATER_LETTER.search(sentence)
     return letter[letter.lastindex or 1].upper() if letter else None
 
 
@@ -290,5 +210,5 @@ def _formula_about(text: str, number: re.Match[str]) -> str | None:
     if number.start() < end:
         return answer if re.search(r"\d", answer) else None
     between = text[end : number.start()]
-    describes = _SENTENCE_END.search(between) is None and _STATES.search(between[-20:]) is None
+    describes = SENTENCE_END.search(between) is None and _STATES.search(between[-20:]) is None
     return answer if describes and number_value(answer) is not None else None

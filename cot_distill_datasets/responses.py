@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from .answers import CLOSING, Kind, denies, equivalent, extract, normalise, without_closing
+from .answers import CLOSING, Kind, denies, equivalent, extract, normalise
+from .closings import without_closing
 from .latex import conclude, last_boxed
 from .numerals import NUMBER
 from .repairs import has_trailing_zero

@@ -17,7 +17,7 @@ import atheris
 
 
 with atheris.instrument_imports(include=["cot_distill_datasets"]):
-    from cot_distill_datasets import answers, latex, numerals
+    from cot_distill_datasets import answers, closings, latex, numerals
 
 KINDS = ("number", "choice", "boolean", "math")
 FRAGMENTS = (
@@ -76,7 +76,7 @@ def check(text: str, other: str, kind: answers.Kind) -> None:
         assert latex.tidy(flexible) == flexible or strict is None, "a conclusion is tidy"
     canonical = numerals.normalise_number(text)
     assert canonical is None or numerals.number_value(canonical) == numerals.number_value(text), "the same value"
-    answers.without_closing(text, kind)
+    closings.without_closing(text, kind)
     answers.denies(text)
 
 

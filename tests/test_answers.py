@@ -6,7 +6,8 @@ line break.
 
 import pytest
 
-from cot_distill_datasets.answers import equivalent, extract, normalise, without_closing
+from cot_distill_datasets.answers import equivalent, extract, normalise
+from cot_distill_datasets.closings import without_closing
 
 
 # What stands behind "The answer is ".
