@@ -176,14 +176,16 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .evaluate import Evaluation, evaluate
-    from .report import read_rows, table
+    from .provenance import read_provenance
+    from .report import ReportRow, table
 
     how = Evaluation(
         backend=options.backend, release=options.release, limit=options.limit,
         model_args=options.model_args,
     )  # fmt: skip
-    evaluate(options.student, [name for given in options.tasks for name in given.split(",")], how)
-    print(table(read_rows([options.student])))
+    scores = evaluate(options.student, [name for given in options.tasks for name in given.split(",")], how)
+    made = read_provenance(options.student)
+    print(table([ReportRow(options.student, score, made) for score in scores]))
     return 0
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .answers import PARSER
 from .folders import replaced_folder, restore
 from .preflight import check_prompt, check_template
-from .scores import OURS, RESULTS, digest, load_tokenizer, read_score, score_of
+from .scores import OURS, RESULTS, Score, digest, load_tokenizer, read_score, score_of
 from .taxonomy import CotDistillError, nearest
 
 
@@ -54,8 +54,10 @@ class Evaluation:
     model_args: dict[str, Any] = field(default_factory=dict)
 
 
-def evaluate(student: Path, names: list[str], how: Evaluation) -> None:
+def evaluate(student: Path, names: list[str], how: Evaluation) -> list[Score]:
     """Evaluate the student in a folder on tasks or groups of ours; results go to `{student}/results`.
+
+    Return the score of each task that was meant, in that order.
 
     Raises:
         CotDistillError: a name is no task of ours; the student is none, cannot be loaded, or would be asked otherwise
@@ -64,23 +66,24 @@ def evaluate(student: Path, names: list[str], how: Evaluation) -> None:
     weights, tokenizer = digest(student), load_tokenizer(student)
     check_template(student, tokenizer)
     arguments = _arguments(student, how)
-    pending = {}
+    folders, pending = {}, {}
     for name, task in _tasks(names, how).items():
         folder = student / RESULTS / "-".join([name, how.backend, *([f"limit{how.limit}"] if how.limit else [])])
         settings = _settings(task, weights, arguments, how)
         known = _is_whole(folder, settings)
         print(f"{name}: {folder}{' is there' if known else ''}", file=sys.stderr)
+        folders[folder] = name
         if not known:
             pending[folder] = (task, settings)
-    if not pending:
-        return
-    model = _load(student, arguments, how.backend)
+    model = _load(student, arguments, how.backend) if pending else None
     for task, _ in pending.values():
         _check_prompts(model, task)
     for number, (folder, (task, settings)) in enumerate(pending.items(), start=1):
         print(f"[{number}/{len(pending)}] {folder.name}", file=sys.stderr)
         results, samples = _asked(model, task, student, settings, how)
         _write(folder, task.task_name, results, samples, tokenizer)
+    written = {name: path for folder, name in folders.items() for path in folder.rglob("results_*.json")}
+    return [read_score(path, name, tokenizer, weights) for name, path in written.items()]
 
 
 def _tasks(names: list[str], how: Evaluation) -> dict[str, ConfigurableTask]:
@@ -167,7 +170,10 @@ def _check_prompts(model: Any, task: ConfigurableTask) -> None:
     room = model.max_length - task.config.generation_kwargs["max_gen_toks"]
     for doc in task.test_docs():
         prompt = model.apply_chat_template([{"role": "user", "content": task.doc_to_text(doc)}])
-        check_prompt(model.tok_encode(prompt), model.tokenizer, room)
+        try:
+            check_prompt(model.tok_encode(prompt), model.tokenizer, room)
+        except CotDistillError as error:
+            raise CotDistillError(f"`{task.task_name}`: {error}") from error
 
 
 def _asked(

@@ -85,13 +85,13 @@ class MacroRow:
 
 
 def macro_rows(rows: Sequence[ReportRow]) -> list[MacroRow]:
-    """Return a row for each student and each group of which it has every task."""
+    """Return a row for each student and each group of which it has every task, all whole or all under one limit."""
     found = []
     for student in dict.fromkeys(row.student for row in rows):
         by_task = {row.score.task: row for row in rows if row.student == student}
         for group, benchmarks in GROUPS.items():
             tasks = [by_task[f"cot_{benchmark}"] for benchmark in benchmarks if f"cot_{benchmark}" in by_task]
-            if len(tasks) == len(benchmarks):
+            if len(tasks) == len(benchmarks) and len({row.score.limit for row in tasks}) == 1:
                 found.append(MacroRow(student, group, tasks))
     return found
 

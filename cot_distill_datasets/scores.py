@@ -11,7 +11,6 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Score:
-    """One student on one task: counts of its `n` questions under the headline filter, the task's first.
+    """One student on one task: counts of its `n` questions under the headline filter; all of them without a `limit`.
 
     `capped` are answers that ran into `max_gen_toks`, `completed_correct` the correct ones among the others;
     `timed_out` are LaTeX comparisons that were given up, and count as wrong. A `paper` task has one filter only.
@@ -44,6 +43,7 @@ class Score:
     task: str
     version: float
     n: int
+    limit: int | None
     correct: int
     flexible_correct: int | None
     no_answer: int
@@ -127,6 +127,7 @@ def score_of(task: str, result: dict[str, Any], samples: Sequence[Sample], *, ap
         task=task,
         version=result["versions"][task],
         n=len(first),
+        limit=int(result["config"]["limit"]) if result["config"]["limit"] else None,
         correct=_sum(first, "exact_match"),
         flexible_correct=_sum(flexible, "exact_match") if flexible else None,
         no_answer=_sum(first, "no_answer"),
@@ -210,7 +211,6 @@ def _tasks(path: Path) -> list[str]:
     return [task for task in _load(path)["results"] if _benchmark(task) in TEST_SPLITS]
 
 
-@cache
 def _load(path: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

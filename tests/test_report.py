@@ -17,7 +17,7 @@ from cot_distill_datasets.scores import Score
 
 ROOT = Path(__file__).parent.parent
 SCORE = Score(
-    task="cot_arith", version=1.0, n=200, correct=150, flexible_correct=160, no_answer=4, capped=8,
+    task="cot_arith", version=1.0, n=200, limit=None, correct=150, flexible_correct=160, no_answer=4, capped=8,
     completed_correct=150, timed_out=0, mean_output_tokens=21.5, approximate=False, command="cot-distill evaluate …",
     prompt="2 + 2?", gold="4", answer="2 + 2 = 4.\nThe answer is 4",
 )  # fmt: skip
@@ -46,9 +46,11 @@ def test_a_group_has_its_macro_average_where_every_task_is_there() -> None:
     assert (
         table(rows)
         .splitlines()[-1]
-        .startswith("| x | **cot_commonsense**, macro average of 3 | | 60.0 % | 50.6 – 69.4 |")
+        .startswith("| x | **cot_commonsense**, macro average of 3 | 1110 | 60.0 % | 50.6 – 69.4 |")
     )
     assert macro_rows(rows[:2]) == []
+    trial = ReportRow(Path("runs/x"), replace(rows[2].score, limit=10), None)
+    assert macro_rows([*rows[:2], trial]) == []
 
 
 def test_a_macro_average_of_nothing_right_has_an_interval_above_zero() -> None:
