@@ -14,8 +14,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from datasets import Dataset, load_dataset
-
 from . import arith, manifest, upstream
 from .answers import PARSER
 from .benchmarks import BENCHMARKS, TEST_SPLITS, EvalItem, benchmark_of
@@ -24,9 +22,9 @@ from .editions import EvalQuestions, clean_ids, eval_questions, select
 from .eval_splits import read_test_splits
 from .folders import replaced_folder
 from .progress import track
-from .release import ConfigStats, Release, check_out, read_release, write_config, write_index
+from .release import ConfigStats, Release, check_out, write_config, write_index
 from .schema import Read, cot_row, eval_row
-from .taxonomy import FORMATS, GRANULARITIES, RELEASE_NAME, ConfigName, CotDistillError, eval_config, nearest
+from .taxonomy import FORMATS, GRANULARITIES, ConfigName, CotDistillError, eval_config
 
 
 FORMAT_GRANULARITIES = (3, 5)  # the paper compares formats at the levels that suit its students
@@ -138,29 +136,6 @@ def _shared(readers: Readers, tests: EvalQuestions) -> dict[tuple[str, str], fro
             continue
         shared[key] = shared.get(key, ids) & ids
     return shared
-
-
-def load_training_rows(name: str, config: str) -> Dataset:
-    """Return the training rows of a config, from the release folder `name` or the Hub dataset `name`.
-
-    Where nothing was built yet under the release's own name, a config of `arith` is built first.
-
-    Raises:
-        CotDistillError: the release has no such config, or there is neither a folder nor a Hub dataset of that name.
-    """
-    parsed, release = ConfigName.parse(config), read_release(Path(name))
-    if release is None and name == RELEASE_NAME and parsed.benchmark == "arith":
-        release = build(Path(name))
-    if release is not None:
-        known = [stats.name for stats in release.training]
-        if str(parsed) not in known:
-            raise CotDistillError(f"{name} has no config {config!r}: use {nearest(str(parsed), known)}.")
-    try:
-        return load_dataset(name, str(parsed), split="train")
-    except OSError as error:  # not found, or the Hub cannot be reached
-        raise CotDistillError(
-            f"There is no release in {name}, and the Hub does not give `{parsed}`: run `cot-distill build` first."
-        ) from error
 
 
 def _arith_readers() -> Readers:

@@ -24,8 +24,6 @@ from .release import INDEX, Release, existing_release
 from .taxonomy import CotDistillError
 
 
-REVISIONS = {"clean": "main", "paper": "paper", "aligned": "aligned"}  # of each edition
-
 _REFUSALS = {
     401: "the Hub does not know you: run `hf auth login` with a token that may write there",
     403: "the Hub does not let your token do this: use one that may write there",
@@ -75,8 +73,7 @@ def _plan(api: HfApi, folder: Path, repo_id: str, release: Release) -> Published
     Raises:
         CotDistillError: the release's tag names other files, or its revision holds something else.
     """
-    revision = REVISIONS[release.edition]
-    tag = f"v{release.version}" if revision == "main" else f"v{release.version}-{revision}"
+    revision, tag = release.revision, release.tag
     try:
         refs = api.list_repo_refs(repo_id, repo_type="dataset")
         branches, tags = ({ref.name: ref.target_commit for ref in kind} for kind in (refs.branches, refs.tags))

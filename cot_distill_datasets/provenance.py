@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .folders import write_whole
+from .mixtures import Mixture
 from .release import read_release
 from .taxonomy import RELEASE_NAME, CotDistillError
 
@@ -24,61 +25,56 @@ PROVENANCE = "provenance.json"
 _LIBRARIES = ("cot-distill", "torch", "transformers", "trl", "accelerate", "datasets")
 _SETTINGS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs", "max_steps", "effective_batch_size",
-    "max_length", "seed", "bf16", "packing",
+    "max_length", "weight_decay", "max_grad_norm", "optim", "seed", "bf16", "packing",
+)  # fmt: skip
+# The beginnings of the trainer's arguments that do not decide the weights.
+_NO_MATTER = (
+    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "dataloader_", "hub_",
+    "push_to_hub", "fsdp", "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "resume_from_checkpoint",
+    "local_rank", "per_device_", "gradient_accumulation_steps", "gradient_checkpointing", "use_cpu",
+    "dataset_num_proc", "include_num_input_tokens_seen", "allow_cut_rows", "model_init_kwargs", "chat_template_path",
 )  # fmt: skip
 
 
 @dataclass(kw_only=True)
 class Provenance:
-    """Everything a reader needs to make the same student again."""
+    """Everything a reader needs to make the same student again.
+
+    `recipe_sha256` is over all that decides the weights: arguments, base model, chat template, rows. It leaves out
+    where a run computes and what it writes meanwhile: on other devices the same recipe goes on. `tokens_seen` are
+    those of all epochs, without padding, `supervised_tokens` those of one pass over the rows; `warnings` are
+    sentences for whoever uses the student.
+    """
 
     student: str
     base_model: str
+    base_revision: str | None  # of the Hub; null: its newest, or a folder
     dataset: str
+    dataset_revision: str | None  # as asked for; null: whatever is there
     edition: str | None  # null: the dataset came from the Hub
-    config: str
-    data_file: str | None  # its name carries the hash of the rows
+    config: str  # `str(Mixture)`
+    data_files: dict[str, str]  # config → its file, whose name carries the hash of the rows; empty: from the Hub
     train_examples: int
+    recipe: str | None  # the YAML file, null without one
+    recipe_sha256: str
     settings: dict[str, Any]
+    lora: dict[str, Any] | None  # null: full fine-tuning
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _LIBRARIES})
-    hardware: str
+    hardware: str = ""
+    processes: int = 1
     chat_template_sha256: str = ""
+    parameters: int = 0
     steps: int = 0
     tokens_seen: int = 0
-    train_loss: float = 0.0
-    train_seconds: float = 0.0
+    supervised_tokens: int = 0
+    final_loss: float = 0.0  # of the last logged step: the mean over a resumed run would not be that of the whole
+    train_seconds: float = 0.0  # of all runs that it took
+    warnings: list[str] = field(default_factory=list)
 
-    @classmethod
-    def begin(
-        cls, *, student: str, base_model: str, dataset: str, config: str, examples: int, args: Any
-    ) -> Provenance:
-        """Note what goes in, before the first step. `args` are the trainer's arguments."""
-        (Path(args.output_dir) / PROVENANCE).unlink(missing_ok=True)  # from here on the folder is not whole
-        release = read_release(Path(dataset))
-        files = {stats.name: stats.file for stats in release.configs} if release else {}
-        return cls(
-            student=student,
-            base_model=base_model,
-            dataset=dataset,
-            edition=release.edition if release else None,
-            config=config,
-            data_file=files.get(config),
-            train_examples=examples,
-            settings={name: getattr(args, name) for name in _SETTINGS},
-            hardware=_hardware(),
-        )
-
-    def finish(self, *, metrics: dict[str, float], state: Any, chat_template: str) -> None:
-        """Note what came out, after the last step."""
-        self.steps = state.global_step
-        self.tokens_seen = int(next(log["num_tokens"] for log in reversed(state.log_history) if "num_tokens" in log))
-        self.train_loss = round(metrics["train_loss"], 4)
-        self.train_seconds = round(metrics["train_runtime"], 1)
-        self.chat_template_sha256 = sha256(chat_template.encode()).hexdigest()
-
-    def write(self, folder: Path) -> None:
-        """Write `provenance.json` into the student's folder, as the last of its files."""
-        write_whole(folder / PROVENANCE, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+    @property
+    def mixture(self) -> Mixture:
+        """The configs that it learned from."""
+        return Mixture.parse(self.config)
 
     @property
     def base_is_on_hub(self) -> bool:
@@ -89,6 +85,10 @@ class Provenance:
     def dataset_is_release(self) -> bool:
         """Whether the rows are of the release that the Hub knows by name."""
         return self.dataset == RELEASE_NAME
+
+    def write(self, folder: Path) -> None:
+        """Write `provenance.json` into the student's folder, as the last of its files."""
+        write_whole(folder / PROVENANCE, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
 
 def read_provenance(folder: Path) -> Provenance | None:
@@ -104,7 +104,46 @@ def read_provenance(folder: Path) -> Provenance | None:
         raise CotDistillError(f"{path} is none that this version reads ({error}): train the student again.") from error
 
 
-def _hardware() -> str:
+def begin(
+    script_args: Any,
+    args: Any,
+    model_args: Any,
+    *,
+    student: str,
+    recipe: str | None,
+    examples: int,
+    rows_sha256: str,
+    template: str,
+) -> Provenance:
+    """Note what goes in, before the first step; the three groups of arguments are those of `training/sft.py`."""
+    mixture = Mixture.parse(script_args.dataset_config)
+    release = read_release(Path(script_args.dataset_name))
+    files = {stats.name: stats.file for stats in release.configs} if release else {}
+    model = {name: value for name, value in dataclasses.asdict(model_args).items() if name not in _NO_MATTER}
+    decides = {name: value for name, value in args.to_dict().items() if not name.startswith(_NO_MATTER)}
+    decides |= {"model": model, "rows": rows_sha256, "coarse_to_fine": script_args.coarse_to_fine}
+    decides |= {"chat_template": template}
+    return Provenance(
+        student=student,
+        base_model=model_args.model_name_or_path,
+        base_revision=None if model_args.model_revision == "main" else model_args.model_revision,
+        dataset=script_args.dataset_name,
+        dataset_revision=script_args.dataset_revision,
+        edition=release.edition if release else None,
+        config=str(mixture),
+        data_files={str(config): files[str(config)] for config in mixture.configs if files},
+        train_examples=examples,
+        recipe=recipe,
+        recipe_sha256=sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest(),
+        settings={name: getattr(args, name) for name in _SETTINGS},
+        lora={name: value for name, value in model.items() if name.startswith("lora_")}
+        if model_args.use_peft
+        else None,
+    )
+
+
+def hardware() -> str:
+    """Return the device, cores and threads of this process, in words."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"

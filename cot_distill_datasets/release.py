@@ -83,6 +83,16 @@ class Release:
         return next(name for name in DEFAULT_CONFIGS if name in names)
 
     @property
+    def revision(self) -> str:
+        """The revision of the Hub that holds its edition."""
+        return "main" if self.edition == "clean" else self.edition
+
+    @property
+    def tag(self) -> str:
+        """The tag of the Hub that holds it for good."""
+        return f"v{self.version}" if self.revision == "main" else f"v{self.version}-{self.revision}"
+
+    @property
     def training(self) -> list[ConfigStats]:
         """The configs that students learn from."""
         return [stats for stats in self.configs if stats.split == "train"]

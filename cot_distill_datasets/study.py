@@ -71,7 +71,7 @@ def train(cell: Cell, data_file: str) -> None:
         CotDistillError: the training ended with an error.
     """
     made = read_provenance(cell.folder)
-    if made and made.data_file == data_file:
+    if made and made.data_files == {cell.config: data_file}:
         return
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", str(resource("training/sft.py")),

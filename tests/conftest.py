@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -13,11 +14,20 @@ import pytest
 from cot_distill_datasets import arith
 from cot_distill_datasets.build import build
 from cot_distill_datasets.cli import main
+from cot_distill_datasets.provenance import Provenance
 from cot_distill_datasets.students import write_untrained_demo
 
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+def provenance_of(**known: Any) -> Provenance:
+    """A provenance of which only `known` matters."""
+    rest: dict[str, Any] = dict.fromkeys(("base_revision", "dataset_revision", "edition", "recipe", "lora"))
+    rest |= {"student": "demo", "base_model": "org/base", "dataset": "eit/cot-distill", "config": "answer-arith"}
+    rest |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64, "settings": {}, "versions": {}}
+    return Provenance(**rest | known)
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
 from cot_distill_datasets import CotDistillError
-from cot_distill_datasets.build import build, load_training_rows
+from cot_distill_datasets.build import build
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.release import read_release
+from cot_distill_datasets.training_rows import load_training_rows
 
 
 def test_the_promised_call_reads_the_folder_where_it_was_built(

@@ -2,12 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import provenance_of
 from datasets import load_dataset
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard
 
 from cot_distill_datasets import cards
-from cot_distill_datasets.provenance import Provenance
 
 
 def test_the_dataset_card_tells_the_numbers_of_the_release(full_release: Path) -> None:
@@ -54,10 +54,7 @@ def test_the_metadata_of_the_card_is_what_the_hub_takes(full_release: Path) -> N
 
 
 def test_the_model_card_tells_what_made_the_student(tmp_path: Path) -> None:
-    made = Provenance(
-        student="demo", base_model="org/base", dataset="eit/cot-distill", edition="clean", config="gpt4o-l5-svamp",
-        data_file=None, train_examples=693, settings={"learning_rate": 5e-5}, hardware="a laptop",
-    )  # fmt: skip
+    made = provenance_of(config="gpt4o-l5-svamp", train_examples=693, settings={"learning_rate": 5e-5})
     cards.write_model_card(made, tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
     assert (card.data.base_model, card.data.datasets, card.data.library_name) == (

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import provenance_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cot_distill_datasets import CotDistillError
@@ -41,9 +42,7 @@ def test_a_student_without_a_chat_template(student: Path) -> None:
 
 
 def test_a_student_with_another_template_than_it_was_trained_with(student: Path) -> None:
-    made = {"student": "demo", "base_model": "x", "dataset": "y", "edition": "clean", "config": "answer-arith"}
-    made |= {"data_file": "f", "train_examples": 1, "settings": {}, "hardware": "z", "chat_template_sha256": "0" * 64}
-    (student / "provenance.json").write_text(json.dumps(made))
+    provenance_of(chat_template_sha256="0" * 64).write(student)
     with pytest.raises(CotDistillError, match="not the one it was trained with"):
         evaluate(student, ["cot_arith"], HF)
 

@@ -33,7 +33,7 @@ def test_the_bare_command_builds_what_is_missing_and_trains(virgin: Path) -> Non
     student = virgin / "runs/demo/oracle-l3-arith/seed100"
     provenance = json.loads((student / "provenance.json").read_text())
     assert (provenance["config"], provenance["train_examples"], provenance["steps"]) == ("oracle-l3-arith", 5000, 3)
-    assert provenance["data_file"].startswith("data/oracle-l3-arith/train-")
+    assert provenance["data_files"]["oracle-l3-arith"].startswith("data/oracle-l3-arith/train-")
     assert provenance["tokens_seen"] > 1000
     assert (virgin / "eit/cot-distill/README.md").is_file()
 
@@ -89,10 +89,11 @@ def test_every_recipe_parses_strictly_and_tells_its_command(recipe: Path, monkey
     monkeypatch.syspath_prepend(SFT.parent)
     import sft
 
-    script_args, training_args, model_args = sft.parse(
+    script_args, training_args, model_args, path = sft.parse(
         ["--config", str(recipe), "--dataset_config", "gpt4o-fine-svamp"]
     )
     values = yaml.safe_load(recipe.read_text())
+    assert path == str(recipe)
     assert model_args.model_name_or_path == values["model_name_or_path"]
     assert script_args.student == values["student"] == ("demo" if recipe.stem == "demo" else recipe.stem)
     assert (
@@ -106,7 +107,7 @@ def test_the_papers_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(SFT.parent)
     import sft
 
-    _, args, _ = sft.parse(["--model_name_or_path", "x"])
+    _, args, _, _ = sft.parse(["--model_name_or_path", "x"])
     assert (args.learning_rate, args.lr_scheduler_type, args.warmup_steps, args.num_train_epochs) == (
         5e-5,
         "cosine",

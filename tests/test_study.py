@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import provenance_of
 
 from cot_distill_datasets import study
 from cot_distill_datasets.cli import main
@@ -31,10 +32,9 @@ def cut_short(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         shutil.copytree("runs/demo/untrained", folder)
         release = json.loads(Path("eit/cot-distill/release.json").read_text())
         (file,) = [stats["file"] for stats in release["configs"] if stats["name"] == config]
-        made = {"student": "demo", "base_model": "x", "dataset": "y", "edition": "clean", "config": config}
-        made |= {"data_file": file, "train_examples": 5000, "settings": {}, "hardware": "z", "train_seconds": 60.0}
-        made["chat_template_sha256"] = sha256((folder / "chat_template.jinja").read_bytes()).hexdigest()
-        (folder / "provenance.json").write_text(json.dumps(made))
+        template = sha256((folder / "chat_template.jinja").read_bytes()).hexdigest()
+        made = {"data_files": {config: file}, "train_examples": 5000, "chat_template_sha256": template}
+        provenance_of(config=config, **made).write(folder)
         return type("Ended", (), {"returncode": 0})
 
     monkeypatch.chdir(workplace)

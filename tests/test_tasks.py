@@ -18,8 +18,8 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from cot_distill_datasets import CotDistillError, tasks
 from cot_distill_datasets.answers import equivalent
 from cot_distill_datasets.benchmarks import BENCHMARKS
-from cot_distill_datasets.build import load_training_rows
 from cot_distill_datasets.schema import Row, completion_text
+from cot_distill_datasets.training_rows import load_training_rows
 
 
 ROOT = Path(__file__).parent.parent

@@ -12,9 +12,9 @@ from pretrained import gguf
 from transformers import AutoTokenizer
 
 from cot_distill_datasets.benchmarks import TEST_SPLITS, benchmark_of
-from cot_distill_datasets.build import load_training_rows
 from cot_distill_datasets.release import read_release
 from cot_distill_datasets.taxonomy import ConfigName
+from cot_distill_datasets.training_rows import load_training_rows
 
 
 ROOT = Path(__file__).parent.parent

@@ -1,11 +1,13 @@
-"""Fine-tune a student on one config of the release.
+"""Fine-tune a student on the rows of one config of the release, or of a mixture.
 
     accelerate launch training/sft.py                                        # the demo student on oracle-l3-arith
     accelerate launch training/sft.py --dataset_config oracle-l6-arith
+    accelerate launch training/sft.py --dataset_config "0.2*oracle-fine-arith + 0.8*oracle-coarse-arith"
     accelerate launch training/sft.py --config training/recipes/smollm2-135m.yaml --dataset_config gpt4o-fine-svamp
 
 A recipe is a YAML of these arguments; the command line wins over it. The student lands in
-`runs/{student}/{config}/seed{n}/` with its tokenizer, chat template, model card and `provenance.json`.
+`runs/{student}/{config}/seed{n}/` with its tokenizer, chat template, model card, loss curve and `provenance.json`.
+A run that was killed goes on from its last checkpoint when the same command is run again.
 """
 
 import os
@@ -15,9 +17,11 @@ from pathlib import Path
 
 import trl
 
+from cot_distill_datasets.mixtures import Mixture, coarse_to_fine
+from cot_distill_datasets.recipes import check_names
 from cot_distill_datasets.resources import resource
 from cot_distill_datasets.students import UNTRAINED_DEMO, write_untrained_demo
-from cot_distill_datasets.taxonomy import RELEASE_NAME, ConfigName, CotDistillError
+from cot_distill_datasets.taxonomy import RELEASE_NAME, CotDistillError
 
 
 @dataclass
@@ -28,7 +32,18 @@ class ScriptArguments(trl.ScriptArguments):
         default=RELEASE_NAME, metadata={"help": "Folder of a built release, or its name on the Hub."}
     )
     dataset_config: str = field(
-        default="oracle-l3-arith", metadata={"help": "Config of the release, such as `gpt4o-fine-svamp`."}
+        default="oracle-l3-arith",
+        metadata={"help": "Config such as `gpt4o-fine-svamp`, or `0.2*gpt4o-fine-svamp + 0.8*gpt4o-coarse-svamp`."},
+    )
+    dataset_revision: str | None = field(
+        default=None,
+        metadata={"help": "Edition: `main` (clean), `paper`, `aligned`; of the Hub also a tag or a commit."},
+    )
+    coarse_to_fine: bool = field(
+        default=False, metadata={"help": "Take the rows of a mixture by granularity at each epoch, not shuffled."}
+    )
+    allow_cut_rows: bool = field(
+        default=False, metadata={"help": "Go on where over 0.1 % of the rows are longer than max_length."}
     )
     student: str | None = field(
         default=None, metadata={"help": "Name of the student's folder below `runs/`; default: the model's own name."}
@@ -42,17 +57,27 @@ class ScriptArguments(trl.ScriptArguments):
 class SFTConfig(trl.SFTConfig):
     """TRL's `SFTConfig` with the paper's settings as defaults (upstream `config/*.yaml`), and the hardware derived."""
 
+    # The paper's
     learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
     num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the rows."})
     max_length: int | None = field(default=4096, metadata={"help": "Tokens of a row at most."})
     seed: int = field(default=100, metadata={"help": "Seed of everything random."})
-    per_device_train_batch_size: int = field(default=4, metadata={"help": "Rows of one forward pass."})
+    per_device_train_batch_size: int = field(default=4, metadata={"help": "Rows of one forward pass, on average."})
     effective_batch_size: int = field(
         default=64,
         metadata={"help": "Rows of one optimizer step, whatever the devices; sets gradient_accumulation_steps."},
     )
-    save_strategy: str = field(default="no", metadata={"help": "The student is saved once, at the end."})
+    # Ours; they change no step
+    train_sampling_strategy: str = field(
+        default="batch_rebalance",
+        metadata={"help": "Cuts each effective batch into forward passes of rows of like length."},
+    )
+    save_steps: float = field(default=0.1, metadata={"help": "Steps between checkpoints, below 1: as a share."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept until the student is whole."})
+    logging_steps: float = field(default=1, metadata={"help": "Steps between two lines of the log."})
+    logging_first_step: bool = field(default=True, metadata={"help": "Log the first step, too: a run may be short."})
+    include_num_input_tokens_seen: str = field(default="non_padding", metadata={"help": "Which tokens are counted."})
 
     def __post_init__(self) -> None:
         import torch
@@ -71,19 +96,23 @@ class SFTConfig(trl.SFTConfig):
         self.gradient_accumulation_steps = self.effective_batch_size // rows_per_pass
 
 
-def main(script_args: ScriptArguments, training_args: SFTConfig, model_args: trl.ModelConfig) -> None:
-    """Train, save and describe one student."""
+def main(
+    script_args: ScriptArguments, training_args: SFTConfig, model_args: trl.ModelConfig, recipe: str | None
+) -> None:
+    """Train, check, save and describe one student."""
     import torch
     from accelerate import PartialState
 
-    from cot_distill_datasets.build import load_training_rows
-    from cot_distill_datasets.cards import write_model_card
-    from cot_distill_datasets.provenance import Provenance
+    from cot_distill_datasets import provenance, supervision, training_rows
+    from cot_distill_datasets.finish import finish
+    from cot_distill_datasets.recipes import load_tokenizer
+    from cot_distill_datasets.trainer import CotTrainer, writable
 
-    config = str(ConfigName.parse(script_args.dataset_config))
+    mixture = Mixture.parse(script_args.dataset_config)
     student = script_args.student or Path(model_args.model_name_or_path).name.lower()
     if training_args.output_dir == "trainer_output":  # transformers' word for a folder that nobody named
-        training_args.output_dir = f"runs/{student}/{config}/seed{training_args.seed}"
+        training_args.output_dir = f"runs/{student}/{mixture.folder}/seed{training_args.seed}"
+    folder = writable(training_args.output_dir)
     if training_args.use_cpu:
         # `accelerate launch` sets OMP_NUM_THREADS=1 on a CPU, so the variable says nothing of the user's wish.
         share = (os.cpu_count() or 1) // PartialState().num_processes
@@ -92,50 +121,53 @@ def main(script_args: ScriptArguments, training_args: SFTConfig, model_args: trl
     with PartialState().main_process_first():  # what is missing is made once
         if model_args.model_name_or_path == str(UNTRAINED_DEMO) and not UNTRAINED_DEMO.is_dir():
             write_untrained_demo(UNTRAINED_DEMO)
-        rows = load_training_rows(script_args.dataset_name, config)
+        rows = training_rows.load_mixture(
+            script_args.dataset_name, mixture, script_args.dataset_revision, seed=training_args.seed
+        )
+    if script_args.coarse_to_fine:
+        rows = coarse_to_fine(rows, seed=training_args.seed)
+    tokenizer = load_tokenizer(model_args, training_args)
+
+    made = provenance.begin(
+        script_args, training_args, model_args,
+        student=student, recipe=recipe, template=tokenizer.get_chat_template(),
+        examples=len(rows), rows_sha256=training_rows.rows_hash(rows),
+    )  # fmt: skip
+    if (there := provenance.read_provenance(folder)) and there.recipe_sha256 == made.recipe_sha256:
+        PartialState().print(f"The student is in {folder} already, made by this recipe.")
+        return
 
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "attn_implementation": model_args.attn_implementation,
         "dtype": model_args.dtype,
     } | (training_args.model_init_kwargs or {})
-    if training_args.chat_template_path:
-        training_args.chat_template_path = str(resource(training_args.chat_template_path))
-    trainer = trl.SFTTrainer(
+    trainer = CotTrainer(
         model=model_args.model_name_or_path,
         args=training_args,
-        train_dataset=rows.select_columns(["prompt", "completion"]),
+        train_dataset=rows.select_columns(["id", "prompt", "completion"]),
+        processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
+        recipe_sha256=made.recipe_sha256,
+        in_order=script_args.coarse_to_fine,
     )
-    if len(trainer.train_dataset) < len(rows):
-        raise CotDistillError(
-            f"{len(rows) - len(trainer.train_dataset)} of {len(rows)} rows of `{config}` have no supervised token "
-            f"within {training_args.max_length} tokens: raise `--max_length`."
-        )
-    provenance = Provenance.begin(
-        student=student,
-        base_model=model_args.model_name_or_path,
-        dataset=script_args.dataset_name,
-        config=config,
-        examples=len(rows),
-        args=training_args,
-    )
-    result = trainer.train()
-    trainer.save_model()
     if trainer.is_world_process_zero():
-        template = trainer.processing_class.chat_template
-        provenance.finish(metrics=result.metrics, state=trainer.state, chat_template=template)
-        write_model_card(provenance, Path(training_args.output_dir))
-        provenance.write(Path(training_args.output_dir))
-    trainer.accelerator.print(f"The student is in {training_args.output_dir}.")
+        made.warnings += supervision.check_supervision(
+            trainer, rows, mixture.benchmark, allow_cut=script_args.allow_cut_rows
+        )
+        supervision.show_mask(trainer.train_dataset[0], tokenizer)
+    trainer.resume()
+    finish(trainer, made)
     trainer.end()
 
 
-def parse(args: list[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelConfig]:
-    """Read the command line and the recipe; without either, the recipe of the demo student."""
+def parse(args: list[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelConfig, str | None]:
+    """Read the command line and the recipe, whose path is returned; without either, the recipe of the demo student."""
     if not any(arg.split("=")[0] in ("--config", "--model_name_or_path", "-h", "--help") for arg in args):
         args = ["--config", str(resource("training/recipes/demo.yaml")), *args]
-    return trl.TrlParser((ScriptArguments, SFTConfig, trl.ModelConfig)).parse_args_and_config(args)
+    dataclasses = (ScriptArguments, SFTConfig, trl.ModelConfig)
+    recipe = check_names(args, dataclasses)
+    return *trl.TrlParser(dataclasses).parse_args_and_config(args), recipe
 
 
 if __name__ == "__main__":

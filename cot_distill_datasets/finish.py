@@ -1,0 +1,56 @@
+"""What follows the last step: the student is saved, read back, tried, drawn and described; `provenance.json` last."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .cards import write_model_card
+from .checkpoints import remove_checkpoints
+from .curve import write_loss_curve
+from .preflight import template_sha
+from .provenance import PROVENANCE, Provenance, hardware
+from .readback import check_answers, read_back
+from .supervision import supervised_tokens
+from .trainer import CotTrainer, said_if_not_written
+
+
+def finish(trainer: CotTrainer, made: Provenance) -> None:
+    """Save a trained student with all that stands beside it; every process is to call it.
+
+    LoRA's adapter is merged into the weights: a student is one model that every library loads.
+
+    Raises:
+        CotDistillError: what was saved is not what was trained, or the disk is full; the checkpoints stay.
+    """
+    student = Path(trainer.args.output_dir)
+    seconds = trainer.seconds
+    with said_if_not_written(student):
+        if trainer.is_world_process_zero():
+            (student / PROVENANCE).unlink(missing_ok=True)  # from here on a former student is not whole
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        if made.lora:
+            trainer.model = model = model.merge_and_unload()
+        parameters = model.num_parameters()
+        trainer.save_model()
+    if trainer.is_world_process_zero():
+        _describe(trainer, made, student, parameters, seconds)
+        remove_checkpoints(student)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.print(f"The student is in {student}.")
+
+
+def _describe(trainer: CotTrainer, made: Provenance, student: Path, parameters: int, seconds: float) -> None:
+    tokenizer, state = trainer.processing_class, trainer.state
+    made.warnings += check_answers(read_back(student, parameters, tokenizer.chat_template), trainer.train_dataset)
+    for warning in made.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    made.chat_template_sha256 = template_sha(tokenizer)
+    made.hardware, made.processes, made.parameters = hardware(), trainer.accelerator.num_processes, parameters
+    made.steps, made.tokens_seen = state.global_step, int(state.num_input_tokens_seen)
+    made.supervised_tokens = supervised_tokens(trainer.train_dataset["labels"])
+    made.final_loss = next(log["loss"] for log in reversed(state.log_history) if "loss" in log)
+    made.train_seconds = round(seconds, 1)
+    write_loss_curve(state.log_history, student)
+    write_model_card(made, student)
+    made.write(student)

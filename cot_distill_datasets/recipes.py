@@ -1,0 +1,94 @@
+"""What a recipe names: keys that exist, and the tokenizer of its base model with the recipe's chat template."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from .resources import resource
+from .taxonomy import CotDistillError, nearest
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_MARKER = re.compile(r"<[^<>\s{}%]+>")  # `<|im_start|>`, `<start_of_turn>`
+
+
+def check_names(args: list[str], arguments: Iterable[Any]) -> str | None:
+    """Check every name of a command line and of the recipe it gives as `--config`, and return the recipe's path.
+
+    `arguments` are the dataclasses whose fields are the names.
+
+    Raises:
+        CotDistillError: a name is unknown, or the recipe cannot be read.
+    """
+    known = {field.name for kind in arguments for field in dataclasses.fields(kind)}
+    flags = [arg.removeprefix("--").partition("=")[0].replace("-", "_") for arg in args if arg.startswith("--")]
+    _refuse_unknown("The command line", flags, known | {"config", "help"} | {f"no_{name}" for name in known})
+    if "--config" not in args:
+        return None
+    path = Path(args[args.index("--config") + 1] if args[-1] != "--config" else "")
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise CotDistillError(f"The recipe {path} cannot be read: {error}") from error
+    if not isinstance(recipe, dict):
+        raise CotDistillError(f"The recipe {path} is no mapping of names to values: see training/recipes/.")
+    _refuse_unknown(f"The recipe {path}", [str(name) for name in recipe], known)
+    return str(path)
+
+
+def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:
+    """Return the base model's tokenizer, with the chat template and the end token that the recipe gives it.
+
+    Raises:
+        CotDistillError: it cannot be had, has no chat template, or does not know the template's turn markers.
+    """
+    from transformers import AutoTokenizer
+
+    name = model_args.model_name_or_path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_args.model_revision)
+    except (OSError, ValueError) as error:
+        raise CotDistillError(
+            f"{name} cannot be loaded ({_first_line(error)}): name a folder or a model of the Hub as "
+            "`--model_name_or_path`; for a gated one accept its licence on its page and run `hf auth login`."
+        ) from error
+    if given := training_args.chat_template_path:
+        training_args.chat_template_path = str(given if Path(given).is_file() else resource(given))
+        tokenizer.chat_template = Path(training_args.chat_template_path).read_text()
+    if tokenizer.chat_template is None:
+        raise CotDistillError(
+            f"{name} has no chat template: give it one of training/templates/ as `--chat_template_path`."
+        )
+    tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
+    _check_markers(tokenizer)
+    return tokenizer
+
+
+def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a template whose turn markers or end token are no tokens: it is for another architecture."""
+    vocabulary = tokenizer.get_vocab()
+    for marker in [*_MARKER.findall(tokenizer.get_chat_template()), tokenizer.eos_token]:
+        if marker not in vocabulary:
+            raise CotDistillError(
+                f"The recipe's chat template or end token is `{marker}`, which is no token of "
+                f"{tokenizer.name_or_path}: the recipe is for another architecture; take the student's own of "
+                "training/recipes/."
+            )
+
+
+def _refuse_unknown(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise CotDistillError(f"{where} has {name!r}, which is no argument: use {nearest(name, known, limit=3)}.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
