@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +86,11 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_cut:
 
 
 def show_mask(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
-    """Print one row to stderr, token by token: what is supervised in green, the rest dim."""
+    """Print one row as it is tokenised to stderr: what is supervised in green, the rest dim."""
     text = Text()
-    for token, label in zip(row["input_ids"], row["labels"]):
-        text.append(str(tokenizer.decode([token])), style="dim" if label == _IGNORED else "bold green")
+    for ignored, tokens in groupby(zip(row["input_ids"], row["labels"]), lambda token: token[1] == _IGNORED):
+        part = tokenizer.decode([token for token, _ in tokens])  # together: a character may be several tokens
+        text.append(str(part), style="dim" if ignored else "bold green")
     Console(stderr=True).print("The first row; supervised is what is green:", text, sep="\n")
 
 

@@ -83,8 +83,10 @@ class SFTConfig(trl.SFTConfig):
         import torch
 
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
-        if self.bf16 is None:
-            self.bf16 = not self.use_cpu and not self.fp16 and torch.cuda.is_bf16_supported()
+        if self.bf16 is None:  # autocast: the weights stay float32
+            cpu = torch.cpu.get_capabilities()
+            able = cpu.get("avx512_bf16") or cpu.get("amx_bf16") if self.use_cpu else torch.cuda.is_bf16_supported()
+            self.bf16 = bool(able) and not self.fp16
         super().__post_init__()
         rows_per_pass = self.per_device_train_batch_size * self.world_size
         if self.effective_batch_size % rows_per_pass:
