@@ -6,20 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
-from jinja2 import Environment, StrictUndefined, meta
+from huggingface_hub import DatasetCard, DatasetCardData
+from jinja2 import Environment, StrictUndefined
 
 from .benchmarks import TEST_SPLITS
-from .provenance import Provenance
 from .release import DROPPED, Release
 from .repairs import REPAIRS
 from .resources import resource
 from .schema import COLUMNS, FINDINGS
 from .taxonomy import EVAL_PREFIX, RELEASE_NAME, TEACHERS, ConfigName
 from .terms import TEACHER_TERMS
-
-
-EXAMPLE_QUESTION = "Mia has 12 pens. Mia buys 5 more, then gives away 3. How many pens does Mia have?"
 
 
 def write_dataset_card(release: Release, folder: Path) -> None:
@@ -39,7 +35,7 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         size_categories=_size_category(sum(stats.rows for stats in release.configs)),
         configs=release.front_matter(),
     )
-    _render(
+    render_card(
         DatasetCard,
         data,
         "dataset_card.md.jinja",
@@ -63,37 +59,18 @@ def write_dataset_card(release: Release, folder: Path) -> None:
     ).save(folder / "README.md")
 
 
-def write_model_card(provenance: Provenance, folder: Path) -> None:
-    """Write the README of a student's folder."""
-    data = ModelCardData(
-        language="en",
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        base_model=provenance.base_model if provenance.base_is_on_hub else None,
-        datasets=provenance.dataset if provenance.dataset_is_release else None,
-        tags=["chain-of-thought", "distillation", "sft", "trl"],
-    )
-    benchmark = ConfigName.parse(provenance.config).benchmark
-    _render(
-        ModelCard, data, "model_card.md.jinja",
-        provenance=provenance, folder=folder, benchmark=benchmark, question=EXAMPLE_QUESTION,
-    ).save(folder / "README.md")  # fmt: skip
-
-
 def render_page(template: str, **variables: Any) -> str:
-    """Return a page that is no card of the Hub's, from a template in `cards/`."""
-    return (
-        Environment(undefined=StrictUndefined).from_string(resource(f"cards/{template}").read_text()).render(variables)
-    )
+    """Return a page from a template in `cards/`; one that asks for what nobody gives fails, and leaves no gap."""
+    page = Environment(undefined=StrictUndefined).from_string(resource(f"cards/{template}").read_text())
+    return page.render(variables)
 
 
-def _render(card: type[Any], data: Any, template: str, **variables: Any) -> Any:
-    """Fill a template, and fail where it asks for a variable that nobody gives: Jinja would leave a silent gap."""
-    path = resource(f"cards/{template}")
-    wanted = meta.find_undeclared_variables(Environment().parse(path.read_text()))
-    if missing := wanted - variables.keys() - data.to_dict().keys() - {"card_data"}:
-        raise KeyError(f"{template} asks for {sorted(missing)}, which nobody gives")
-    return card.from_template(data, template_path=str(path), **variables)
+def render_card(card: type[Any], data: Any, template: str, **variables: Any) -> Any:
+    """Return a card of huggingface_hub's, its front matter out of `data`, its page as `render_page` gives it.
+
+    Not `from_template`, which leaves a gap for what is undefined.
+    """
+    return card(render_page(template, card_data=data.to_yaml(), **data.to_dict() | variables))
 
 
 def _size_category(rows: int) -> str:

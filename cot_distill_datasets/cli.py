@@ -81,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
     report.set_defaults(run=_report)
 
+    card = verbs.add_parser("card", help="write a trained student's model card again, with the scores that it has now")
+    card.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
+    card.set_defaults(run=_card)
+
     demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
     demo.set_defaults(run=_demo)
@@ -176,6 +180,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .evaluate import Evaluation, evaluate
+    from .model_card import update_model_cards
     from .provenance import read_provenance
     from .report import ReportRow, table
 
@@ -186,6 +191,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     scores = evaluate(options.student, [name for given in options.tasks for name in given.split(",")], how)
     made = read_provenance(options.student)
     print(table([ReportRow(options.student, score, made) for score in scores]))
+    try:
+        if made:
+            update_model_cards([options.student])
+    except CotDistillError as error:  # of other results that the student has
+        _say(f"The model card is as it was: {error}")
+        return 1
     return 0
 
 
@@ -193,6 +204,14 @@ def _report(options: argparse.Namespace) -> int:
     from .report import write_report
 
     print(write_report(options.out, options.students))
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    from .model_card import update_model_cards
+
+    for path in update_model_cards(options.students):
+        print(path)
     return 0
 
 

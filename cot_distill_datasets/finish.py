@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .cards import write_model_card
 from .checkpoints import remove_checkpoints
 from .curve import write_loss_curve
+from .model_card import write_model_card
 from .preflight import template_sha
 from .provenance import PROVENANCE, Provenance, hardware
 from .readback import check_answers, read_back

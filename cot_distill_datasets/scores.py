@@ -84,7 +84,7 @@ def read_scores(student: Path) -> list[Score]:
     scores = [read_score(path, task, tokenizer, weights) for path in files for task in _tasks(path)]
     best = {score.task: score for score in sorted(scores, key=lambda score: score.n)}
     order = list(TEST_SPLITS)
-    return sorted(best.values(), key=lambda score: (order.index(_benchmark(score.task)), score.task))
+    return sorted(best.values(), key=lambda score: (order.index(split_of(score.task)), score.task))
 
 
 def read_score(path: Path, task: str, tokenizer: PreTrainedTokenizerBase, weights: str) -> Score:
@@ -208,7 +208,7 @@ def _worked_out(sample: Sample, tokenizer: Any) -> Sample:
 
 
 def _tasks(path: Path) -> list[str]:
-    return [task for task in _load(path)["results"] if _benchmark(task) in TEST_SPLITS]
+    return [task for task in _load(path)["results"] if split_of(task) in TEST_SPLITS]
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -219,7 +219,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise CotDistillError(f"{path} is no result of lm-eval ({error!r}): remove it, and evaluate again.") from error
 
 
-def _benchmark(task: str) -> str:
+def split_of(task: str) -> str:
+    """Return the test split whose questions a task of ours asks."""
     return task.removeprefix("cot_").removesuffix("_paper")
 
 
