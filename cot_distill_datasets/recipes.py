@@ -61,8 +61,13 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
             "`--model_name_or_path`; for a gated one accept its licence on its page and run `hf auth login`."
         ) from error
     if given := training_args.chat_template_path:
-        training_args.chat_template_path = str(given if Path(given).is_file() else resource(given))
-        tokenizer.chat_template = Path(training_args.chat_template_path).read_text()
+        path = Path(given) if Path(given).is_file() else resource(given)
+        if not path.is_file():
+            ours = [template.name for template in resource("training/templates").iterdir()]
+            raise CotDistillError(
+                f"There is no chat template {given}: training/templates/ has {nearest(path.name, ours)}."
+            )
+        tokenizer.chat_template, training_args.chat_template_path = path.read_text(), str(path)
     if tokenizer.chat_template is None:
         raise CotDistillError(
             f"{name} has no chat template: give it one of training/templates/ as `--chat_template_path`."

@@ -34,14 +34,13 @@ def load_training_rows(name: str, config: str, revision: str | None = None) -> D
     if release is not None:
         _check(release, name, str(parsed), revision)
     try:
-        rows = load_dataset(name, str(parsed), split="train", revision=None if release else revision)
-    except (OSError, ValueError) as error:  # not found, cannot be reached, or without that config
+        return load_dataset(name, str(parsed), split="train", revision=None if release else revision)
+    except OSError as error:  # not found, or the Hub cannot be reached
         raise CotDistillError(
             f"There is no release in {name}, and the Hub does not give `{parsed}`: run `cot-distill build` first."
         ) from error
-    if not len(rows):
-        raise CotDistillError(f"`{parsed}` of {name} has no rows: nothing can be learned from it.")
-    return rows
+    except ValueError as error:  # an empty split, or no such config
+        raise CotDistillError(f"{name} has no training rows of `{parsed}`: {error}") from error
 
 
 def rows_hash(rows: Dataset) -> str:

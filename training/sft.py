@@ -82,6 +82,10 @@ class SFTConfig(trl.SFTConfig):
     def __post_init__(self) -> None:
         import torch
 
+        if self.trust_remote_code:
+            raise CotDistillError(
+                "`trust_remote_code` runs what a repo says: train a model of transformers itself."
+            )
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         if self.bf16 is None:  # autocast: the weights stay float32
             cpu = torch.cpu.get_capabilities()

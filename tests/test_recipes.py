@@ -1,0 +1,127 @@
+"""What `training/sft.py` refuses before it trains, in one sentence each."""
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from datasets import Dataset
+
+from cot_distill_datasets.taxonomy import CotDistillError
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def sft(monkeypatch: pytest.MonkeyPatch, workplace: Path, tmp_path: Path) -> ModuleType:
+    """The script as a module, in a folder beside a release and an untrained demo student."""
+    monkeypatch.syspath_prepend(ROOT / "training")
+    monkeypatch.chdir(tmp_path)
+    Path("eit").symlink_to(workplace / "eit")
+    Path("runs/demo").mkdir(parents=True)
+    shutil.copytree(workplace / "runs/demo/untrained", "runs/demo/untrained")
+    import sft
+
+    return sft
+
+
+def _refusal(sft: ModuleType, *args: str) -> str:
+    with pytest.raises(CotDistillError) as refused:
+        sft.main(*sft.parse(["--report_to", "none", *args]))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_config_that_does_not_exist(sft: ModuleType) -> None:
+    assert "has no config 'orakel-l3-arith': use `oracle-l3" in _refusal(sft, "--dataset_config", "orakel-l3-arith")
+    assert "Unknown granularity 'fin': use `fine`" in _refusal(sft, "--dataset_config", "oracle-fin-arith")
+
+
+def test_an_edition_that_the_folder_is_not_of(sft: ModuleType) -> None:
+    said = _refusal(sft, "--dataset_revision", "paper")
+    assert said.startswith(
+        "The folder eit/cot-distill holds the edition `clean` (`main`, v0.1.0), and `dataset_revision`"
+    )
+
+
+def test_a_split_without_rows(sft: ModuleType) -> None:
+    Path("empty/data").mkdir(parents=True)
+    Dataset.from_dict({"prompt": [], "completion": []}).to_parquet("empty/data/train.parquet")
+    front = "configs:\n- config_name: oracle-l3-arith\n  data_files:\n  - split: train\n    path: data/train.parquet\n"
+    Path("empty/README.md").write_text(f"---\n{front}---\n")
+    said = _refusal(sft, "--dataset_name", "empty")
+    assert said == 'empty has no training rows of `oracle-l3-arith`: Instruction "train" corresponds to no data!'
+
+
+def test_a_recipe_for_another_architecture(sft: ModuleType) -> None:
+    gemma = ["--config", str(ROOT / "training/recipes/gemma-3-270m.yaml")]
+    said = _refusal(sft, *gemma, "--model_name_or_path", "runs/demo/untrained")
+    assert (
+        "`<start_of_turn>`, which is no token of runs/demo/untrained: the recipe is for another arch" in said
+    )
+
+
+def test_a_base_model_that_is_nowhere(sft: ModuleType) -> None:
+    said = _refusal(sft, "--model_name_or_path", "no/such-model")
+    assert said.startswith("no/such-model cannot be loaded (") and "hf auth login" in said
+
+
+def test_a_base_model_without_a_chat_template(sft: ModuleType) -> None:
+    Path("runs/demo/untrained/chat_template.jinja").unlink()
+    said = _refusal(sft, "--model_name_or_path", "runs/demo/untrained")
+    assert said.endswith("has no chat template: give it one of training/templates/ as `--chat_template_path`.")
+
+
+def test_a_chat_template_that_is_no_file(sft: ModuleType) -> None:
+    said = _refusal(sft, "--chat_template_path", "training/templates/chatlm.jinja")
+    assert "training/templates/chatlm.jinja" in said and "`chatml.jinja`" in said
+
+
+def test_a_folder_that_cannot_be_written(sft: ModuleType) -> None:
+    Path("file").write_text("")
+    assert _refusal(sft, "--output_dir", "file/student").startswith("file/student cannot be written (")
+
+
+def test_checkpoints_of_another_recipe(sft: ModuleType) -> None:
+    checkpoint = Path("out/checkpoint-2")
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "whole.json").write_text(json.dumps({"recipe_sha256": "f" * 64, "seconds": 1}))
+    assert "out/checkpoint-2 is of another recipe" in _refusal(sft, "--output_dir", "out", "--max_steps", "1")
+    assert (checkpoint / "whole.json").is_file()
+
+
+def test_a_batch_that_the_processes_cannot_share(sft: ModuleType) -> None:
+    assert "The effective batch size of 33 is no multiple of 32" in _refusal(sft, "--effective_batch_size", "33")
+
+
+def test_a_repo_that_wants_its_code_run(sft: ModuleType) -> None:
+    assert "`trust_remote_code`" in _refusal(sft, "--trust_remote_code", "true")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("learning_rte: 1.0e-5\n", "recipe.yaml has 'learning_rte', which is no argument: use `learning_rate`"),
+        ("env: {HF_TOKEN: x}\n", "recipe.yaml has 'env', which is no argument"),
+        ("- a\n", "recipe.yaml is no mapping of names to values"),
+        ("a: [\n", "recipe.yaml cannot be read"),
+    ],
+)
+def test_a_recipe_is_read_strictly(sft: ModuleType, recipe: str, said: str) -> None:
+    Path("recipe.yaml").write_text(recipe)
+    with pytest.raises(CotDistillError, match=said):
+        sft.parse(["--config", "recipe.yaml"])
+
+
+def test_a_recipe_that_is_not_there(sft: ModuleType) -> None:
+    with pytest.raises(CotDistillError, match=r"The recipe nowhere\.yaml cannot be read"):
+        sft.parse(["--config", "nowhere.yaml"])
+
+
+def test_a_flag_that_does_not_exist_names_the_nearest(sft: ModuleType) -> None:
+    with pytest.raises(
+        CotDistillError, match="has 'lerning_rate', which is no argument: use `learning_rate`"
+    ):
+        sft.parse(["--lerning_rate", "1"])
