@@ -93,7 +93,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(student: Path) -> None:
 
 
 def test_a_full_disk_is_said_and_keeps_the_old_result(student: Path) -> None:
-    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=64))
+    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=16))
     (before,) = _results(student)
     # The limit lets the results be written, and cuts the samples: lm-eval only logs that.
     code = (
@@ -104,7 +104,7 @@ def test_a_full_disk_is_said_and_keeps_the_old_result(student: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    command = ["evaluate", student, "--tasks", "cot_arith", "--backend", "hf", "--limit", "64"]
+    command = ["evaluate", student, "--tasks", "cot_arith", "--backend", "hf", "--limit", "16"]
     ended = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr.split("cot-distill:")[-1]
     assert _results(student) == [before]

@@ -17,7 +17,7 @@ from cot_distill_datasets.evaluate import Evaluation
 
 
 @pytest.fixture
-def cut_short(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def cut_short(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stand in for the trainings of minutes, and let the evaluations ask one question; everything else is real."""
     done: list[str] = []
 
@@ -37,7 +37,7 @@ def cut_short(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         provenance_of(config=config, **made).write(folder)
         return type("Ended", (), {"returncode": 0})
 
-    monkeypatch.chdir(workplace)
+    monkeypatch.chdir(shutil.copytree(workplace, tmp_path / "workplace"))  # the demo leaves results in it
     monkeypatch.setattr(study.subprocess, "run", train)
     monkeypatch.setattr(study, "Evaluation", partial(Evaluation, limit=1))
     return done

@@ -62,10 +62,6 @@ def inside(students: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return students
 
 
-def test_the_demo_student_answers_as_with_hf(inside: Path) -> None:
-    assert _shared(_by_vllm(DEMO, "float32"), _by_hf(DEMO)) >= 0.95
-
-
 def test_smollm2_answers_as_with_hf_in_float32(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of_hf = _by_hf(SMOLLM2)
     same = {dtype: _shared(of_hf, _by_vllm(SMOLLM2, dtype)) for dtype in ("float32", "bfloat16")}
@@ -74,12 +70,13 @@ def test_smollm2_answers_as_with_hf_in_float32(inside: Path, capsys: pytest.Capt
     assert same["float32"] >= 0.95
 
 
-def test_evaluate_records_what_vllm_counts(inside: Path) -> None:
+def test_evaluate_gives_the_answers_of_hf_and_records_what_vllm_counts(inside: Path) -> None:
     student = Path(DEMO)
-    _run(f"cot-distill evaluate {student} --tasks cot_arith --limit 20 --backend vllm")
+    _run(f"cot-distill evaluate {student} --tasks cot_arith --limit {QUESTIONS} --backend vllm")
     (of_vllm,) = read_scores(student)
-    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=20))
+    evaluate(student, ["cot_arith"], Evaluation(backend="hf", limit=QUESTIONS))
     (of_hf,) = read_scores(student)
+    assert _shared(_recorded(student, "vllm"), _recorded(student, "hf")) >= 0.95
     assert (of_vllm.capped, of_vllm.mean_output_tokens) == (of_hf.capped, of_hf.mean_output_tokens)
     assert "--backend vllm" in of_vllm.command and not of_vllm.approximate
 
@@ -98,8 +95,16 @@ def _by_vllm(student: str, dtype: str) -> list[str]:
         f"max_model_len=1024 --batch_size auto --apply_chat_template --limit {QUESTIONS} --gen_kwargs "
         f"max_gen_toks={CAP} --output_path {out} --log_samples"
     )
-    (path,) = out.rglob("samples_cot_gsm8k_*.jsonl")
-    return _in_order([json.loads(line) for line in path.read_text().splitlines()])
+    return _written(out, "cot_gsm8k")
+
+
+def _recorded(student: Path, backend: str) -> list[str]:
+    return _written(student / f"results/cot_arith-{backend}-limit{QUESTIONS}", "cot_arith")
+
+
+def _written(folder: Path, task: str) -> list[str]:
+    (path,) = folder.rglob(f"samples_{task}_*.jsonl")
+    return _in_order([json.loads(line) for line in path.read_text().split("\n")[:-1]])
 
 
 def _by_hf(student: str) -> list[str]:
