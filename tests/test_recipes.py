@@ -58,9 +58,7 @@ def test_a_split_without_rows(sft: ModuleType) -> None:
 def test_a_recipe_for_another_architecture(sft: ModuleType) -> None:
     gemma = ["--config", str(ROOT / "training/recipes/gemma-3-270m.yaml")]
     said = _refusal(sft, *gemma, "--model_name_or_path", "runs/demo/untrained")
-    assert (
-        "`<start_of_turn>`, which is no token of runs/demo/untrained: the recipe is for another arch" in said
-    )
+    assert "`<start_of_turn>`, which is no token of runs/demo/untrained: the recipe is for another arch" in said
 
 
 def test_a_base_model_that_is_nowhere(sft: ModuleType) -> None:
@@ -121,7 +119,5 @@ def test_a_recipe_that_is_not_there(sft: ModuleType) -> None:
 
 
 def test_a_flag_that_does_not_exist_names_the_nearest(sft: ModuleType) -> None:
-    with pytest.raises(
-        CotDistillError, match="has 'lerning_rate', which is no argument: use `learning_rate`"
-    ):
+    with pytest.raises(CotDistillError, match="has 'lerning_rate', which is no argument: use `learning_rate`"):
         sft.parse(["--lerning_rate", "1"])

@@ -83,9 +83,7 @@ class SFTConfig(trl.SFTConfig):
         import torch
 
         if self.trust_remote_code:
-            raise CotDistillError(
-                "`trust_remote_code` runs what a repo says: train a model of transformers itself."
-            )
+            raise CotDistillError("`trust_remote_code` runs what a repo says: train a model of transformers itself.")
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         if self.bf16 is None:  # autocast: the weights stay float32
             cpu = torch.cpu.get_capabilities()
