@@ -31,7 +31,8 @@ def finish(trainer: CotTrainer, made: Provenance) -> None:
         model = trainer.accelerator.unwrap_model(trainer.model)
         if made.lora:
             trainer.model = model = model.merge_and_unload()
-        parameters = model.num_parameters()
+        # Of a model that ZeRO-3 partitions, `numel` is that of the part that is here.
+        parameters = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
         trainer.save_model()
     if trainer.is_world_process_zero():
         _describe(trainer, made, student, parameters, seconds)

@@ -27,11 +27,13 @@ def read_back(student: Path, parameters: int, chat_template: str) -> ReadBack:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(student), AutoTokenizer.from_pretrained(student)
-    if model.num_parameters() != parameters:
+    loaded: Any = AutoModelForCausalLM.from_pretrained(student, output_loading_info=True)
+    model, info = loaded
+    tokenizer = AutoTokenizer.from_pretrained(student)
+    if info["missing_keys"] or model.num_parameters() != parameters:
         raise CotDistillError(
-            f"{student} was saved with {model.num_parameters():,} parameters, and {parameters:,} were trained: it is "
-            "not whole, do not use it."
+            f"{student} was saved with {model.num_parameters():,} parameters, without {sorted(info['missing_keys'])}, "
+            f"and {parameters:,} were trained: it is not whole, do not use it."
         )
     if tokenizer.chat_template != chat_template:
         raise CotDistillError(f"{student} was saved with another chat template than it was trained with.")

@@ -1,13 +1,14 @@
-"""The demo student before training: a Llama of 0.9M seeded parameters with a tokenizer and a chat template of its own.
+"""Students before training: any base model, and the demo student.
 
-It is small enough to learn `arith` on two CPU cores in minutes, and a real student all the same: `transformers`,
-TRL, lm-eval and vLLM load its folder like any other. Untrained, it is the baseline of the demo.
+The demo student is a Llama of 0.9M seeded parameters with a tokenizer and a chat template of its own. It is small
+enough to learn `arith` on two CPU cores in minutes, and a real student all the same: `transformers`, TRL, lm-eval and
+vLLM load its folder like any other. Untrained, a student is the baseline of those that are trained.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import arith
 from .folders import replaced_folder
@@ -17,7 +18,7 @@ from .taxonomy import GRANULARITIES
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
 UNTRAINED_DEMO = Path("runs/demo/untrained")
@@ -49,6 +50,22 @@ def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
+    with replaced_folder(folder) as staged:
+        model.save_pretrained(staged)
+        tokenizer.save_pretrained(staged)
+
+
+def write_untrained(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write a base model to `folder` as it is, with the tokenizer of its recipe: the baseline of its students.
+
+    A base model has no chat template of its own, so nobody could ask it what its students are asked.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        model_args.model_name_or_path, revision=model_args.model_revision, use_safetensors=True
+    )
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
     with replaced_folder(folder) as staged:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)

@@ -20,7 +20,7 @@ import trl
 from cot_distill_datasets.mixtures import Mixture, coarse_to_fine
 from cot_distill_datasets.recipes import check_names
 from cot_distill_datasets.resources import resource
-from cot_distill_datasets.students import UNTRAINED_DEMO, write_untrained_demo
+from cot_distill_datasets.students import UNTRAINED_DEMO, write_untrained, write_untrained_demo
 from cot_distill_datasets.taxonomy import RELEASE_NAME, CotDistillError
 
 
@@ -44,6 +44,9 @@ class ScriptArguments(trl.ScriptArguments):
     )
     allow_cut_rows: bool = field(
         default=False, metadata={"help": "Go on where over 0.1 % of the rows are longer than max_length."}
+    )
+    untrained: bool = field(
+        default=False, metadata={"help": "Train nothing: write runs/{student}/untrained, the baseline."}
     )
     student: str | None = field(
         default=None, metadata={"help": "Name of the student's folder below `runs/`; default: the model's own name."}
@@ -81,10 +84,12 @@ class SFTConfig(trl.SFTConfig):
 
     def __post_init__(self) -> None:
         import torch
+        from accelerate.utils import parse_flag_from_env
 
         if self.trust_remote_code:
             raise CotDistillError("`trust_remote_code` runs what a repo says: train a model of transformers itself.")
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        forced = parse_flag_from_env("ACCELERATE_USE_CPU")  # what `accelerate launch --cpu` sets
+        self.use_cpu = self.use_cpu or forced or not torch.accelerator.is_available()
         if self.bf16 is None:  # autocast: the weights stay float32
             cpu = torch.cpu.get_capabilities()
             able = cpu.get("avx512_bf16") or cpu.get("amx_bf16") if self.use_cpu else torch.cuda.is_bf16_supported()
@@ -112,26 +117,29 @@ def main(
     from cot_distill_datasets.recipes import load_tokenizer
     from cot_distill_datasets.trainer import CotTrainer, writable
 
-    mixture = Mixture.parse(script_args.dataset_config)
-    student = script_args.student or Path(model_args.model_name_or_path).name.lower()
-    if training_args.output_dir == "trainer_output":  # transformers' word for a folder that nobody named
-        training_args.output_dir = f"runs/{student}/{mixture.folder}/seed{training_args.seed}"
-    folder = writable(training_args.output_dir)
     if training_args.use_cpu:
         # `accelerate launch` sets OMP_NUM_THREADS=1 on a CPU, so the variable says nothing of the user's wish.
         share = (os.cpu_count() or 1) // PartialState().num_processes
         torch.set_num_threads(script_args.num_threads or max(share, 1))
-
+    student = script_args.student or Path(model_args.model_name_or_path).name.lower()
     with PartialState().main_process_first():  # what is missing is made once
         if model_args.model_name_or_path == str(UNTRAINED_DEMO) and not UNTRAINED_DEMO.is_dir():
             write_untrained_demo(UNTRAINED_DEMO)
+    tokenizer = load_tokenizer(model_args, training_args)
+    if script_args.untrained:
+        write_untrained(Path("runs", student, "untrained"), model_args, tokenizer)
+        return
+
+    mixture = Mixture.parse(script_args.dataset_config)
+    if training_args.output_dir == "trainer_output":  # transformers' word for a folder that nobody named
+        training_args.output_dir = f"runs/{student}/{mixture.folder}/seed{training_args.seed}"
+    folder = writable(training_args.output_dir)
+    with PartialState().main_process_first():
         rows = training_rows.load_mixture(
             script_args.dataset_name, mixture, script_args.dataset_revision, seed=training_args.seed
         )
     if script_args.coarse_to_fine:
         rows = coarse_to_fine(rows, seed=training_args.seed)
-    tokenizer = load_tokenizer(model_args, training_args)
-
     made = provenance.begin(
         script_args, training_args, model_args,
         student=student, recipe=recipe, template=tokenizer.get_chat_template(),
@@ -143,6 +151,7 @@ def main(
 
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
+        "use_safetensors": True,  # other formats may hold code
         "attn_implementation": model_args.attn_implementation,
         "dtype": model_args.dtype,
     } | (training_args.model_init_kwargs or {})
