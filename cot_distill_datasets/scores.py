@@ -34,7 +34,7 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Score:
-    """One student on one task: counts of its `n` questions under the headline filter; all of them without a `limit`.
+    """One student on one task: counts of its `n` questions under the headline filter; all there are without a `limit`.
 
     `capped` are answers that ran into `max_gen_toks`, `completed_correct` the correct ones among the others;
     `timed_out` are LaTeX comparisons that were given up, and count as wrong. A `paper` task has one filter only.
@@ -123,11 +123,12 @@ def score_of(task: str, result: dict[str, Any], samples: Sequence[Sample], *, ap
     headline = STRICT if STRICT in filters else next(iter(filters))
     first, flexible = ([s for s in samples if s["filter"] == name] for name in (headline, FLEXIBLE))
     completed = [sample for sample in first if sample["finish_reason"] != "length"]
+    asked = result["n-samples"][task]
     return Score(
         task=task,
         version=result["versions"][task],
         n=len(first),
-        limit=int(result["config"]["limit"]) if result["config"]["limit"] else None,
+        limit=len(first) if asked["effective"] < asked["original"] else None,  # `--limit`, or lm-eval's `--samples`
         correct=_sum(first, "exact_match"),
         flexible_correct=_sum(flexible, "exact_match") if flexible else None,
         no_answer=_sum(first, "no_answer"),
@@ -214,7 +215,7 @@ def _tasks(path: Path) -> list[str]:
 def _load(path: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {key: result[key] for key in ("results", "versions", "config", "n-shot")} | result
+        return {key: result[key] for key in ("results", "versions", "config", "n-shot", "n-samples")} | result
     except (ValueError, KeyError, TypeError) as error:
         raise CotDistillError(f"{path} is no result of lm-eval ({error!r}): remove it, and evaluate again.") from error
 

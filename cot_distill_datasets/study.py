@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .build import build
 from .evaluate import Evaluation, evaluate
+from .model_card import update_model_cards
 from .provenance import read_provenance
 from .release import read_release
 from .report import write_report
@@ -60,6 +61,7 @@ def demo(*, all_levels: bool = False) -> Path:
     for folder in students:
         _say(3, "evaluate on cot_arith", folder)
         evaluate(folder, ["cot_arith"], Evaluation(backend="hf"))
+    update_model_cards([cell.folder for cell in cells])
     _say(4, "report", Path("runs/demo/report.md"))
     return write_report(Path("runs/demo"), students)
 

@@ -43,8 +43,10 @@ def test_a_score_counts_the_samples() -> None:
     samples += [shared | sample | {"filter": "flexible-extract", "exact_match": 1} for sample in strict]
     command = ["cot-distill", "evaluate", "runs/my student", "--tasks", "cot_arith"]
     result = {"versions": {"cot_arith": 1.0}, "config": {"limit": 3.0}, "cot_distill": {"command": command}}
+    result["n-samples"] = {"cot_arith": {"original": 500, "effective": 3}}
     score = score_of("cot_arith", result, samples, approximate=False)
     assert (score.n, score.correct, score.flexible_correct, score.no_answer, score.timed_out) == (3, 1, 3, 1, 1)
+    assert score.limit == 3
     assert (score.capped, score.completed_accuracy, score.mean_output_tokens) == (1, 0.5, 20.0)
     assert score.command == "cot-distill evaluate 'runs/my student' --tasks cot_arith --limit 3"
 

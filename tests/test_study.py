@@ -51,6 +51,7 @@ def test_every_stage_runs_once_and_is_skipped_the_second_time(
     assert cut_short == ["train answer-arith", "train oracle-l3-arith"]
     results = sorted(Path("runs/demo").rglob("results_*.json"))
     assert [path.parts[2] for path in results] == ["answer-arith", "oracle-l3-arith", "untrained"]
+    assert "cot_arith" in Path("runs/demo/answer-arith/seed100/README.md").read_text()
     cut_short.clear()
     assert main(["demo"]) == 0
     assert cut_short == [] and sorted(Path("runs/demo").rglob("results_*.json")) == results
