@@ -48,6 +48,7 @@ class Provenance:
 
     student: str
     base_model: str
+    base_is_on_hub: bool  # a folder's path is no repo, and must not be published as one
     base_revision: str | None  # of the Hub; null: its newest, or a folder
     dataset: str
     dataset_revision: str | None  # as asked for; null: whatever is there
@@ -75,11 +76,6 @@ class Provenance:
     def mixture(self) -> Mixture:
         """The configs that it learned from."""
         return Mixture.parse(self.config)
-
-    @property
-    def base_is_on_hub(self) -> bool:
-        """Whether the base model is a Hub repo: a folder's path is none, and must not be published as one."""
-        return not Path(self.base_model).exists()
 
     @property
     def dataset_is_release(self) -> bool:
@@ -126,6 +122,7 @@ def begin(
     return Provenance(
         student=student,
         base_model=model_args.model_name_or_path,
+        base_is_on_hub=not Path(model_args.model_name_or_path).exists(),
         base_revision=None if model_args.model_revision == "main" else model_args.model_revision,
         dataset=script_args.dataset_name,
         dataset_revision=script_args.dataset_revision,
@@ -135,10 +132,8 @@ def begin(
         train_examples=examples,
         recipe=recipe,
         recipe_sha256=sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest(),
-        settings={name: getattr(args, name) for name in _SETTINGS},
-        lora={name: value for name, value in model.items() if name.startswith("lora_")}
-        if model_args.use_peft
-        else None,
+        settings={name: getattr(args, name) for name in _SETTINGS} | {"coarse_to_fine": script_args.coarse_to_fine},
+        lora={"r": model_args.lora_r, "alpha": model_args.lora_alpha} if model_args.use_peft else None,
     )
 
 

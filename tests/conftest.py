@@ -25,7 +25,13 @@ SHARED = ROOT.parent / "shared"
 def provenance_of(**known: Any) -> Provenance:
     """A provenance of which only `known` matters."""
     rest: dict[str, Any] = dict.fromkeys(("base_revision", "dataset_revision", "edition", "recipe", "lora"))
-    rest |= {"student": "demo", "base_model": "org/base", "dataset": "eit/cot-distill", "config": "answer-arith"}
+    rest |= {
+        "student": "demo",
+        "base_model": "org/base",
+        "base_is_on_hub": True,
+        "dataset": "eit/cot-distill",
+        "config": "answer-arith",
+    }
     rest |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64, "settings": {}, "versions": {}}
     return Provenance(**rest | known)
 
