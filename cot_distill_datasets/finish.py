@@ -34,7 +34,9 @@ def finish(trainer: CotTrainer, made: Provenance) -> None:
         # Of a model that ZeRO-3 partitions, `numel` is that of the part that is here.
         parameters = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
         trainer.save_model()
+        trainer.save_state()  # trainer_state.json: the numbers behind the loss curve
     if trainer.is_world_process_zero():
+        (student / "training_args.bin").unlink()  # transformers writes it beside every model; a pickle
         _describe(trainer, made, student, parameters, seconds)
         remove_checkpoints(student)
     trainer.accelerator.wait_for_everyone()

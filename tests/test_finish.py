@@ -38,7 +38,7 @@ def test_a_student_has_all_that_describes_it(sft: ModuleType, capsys: pytest.Cap
     student = Path("runs/demo/oracle-l3-arith/seed100")
     assert sorted(path.name for path in student.iterdir()) == [
         "README.md", "chat_template.jinja", "config.json", "generation_config.json", "loss.png", "model.safetensors",
-        "provenance.json", "tokenizer.json", "tokenizer_config.json", "training_args.bin",
+        "provenance.json", "tokenizer.json", "tokenizer_config.json", "trainer_state.json",
     ]  # fmt: skip
     made = json.loads((student / "provenance.json").read_text())
     assert made["recipe"].endswith("training/recipes/demo.yaml") and len(made["recipe_sha256"]) == 64

@@ -48,7 +48,12 @@ def student(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def _made(student: Path, **known: Any) -> Provenance:
     template = sha256((student / "chat_template.jinja").read_bytes()).hexdigest()
-    demo = {"base_model": "runs/demo/untrained", "config": "oracle-l3-arith", "chat_template_sha256": template}
+    demo = {
+        "base_model": "runs/demo/untrained",
+        "base_is_on_hub": "base_model" in known,
+        "config": "oracle-l3-arith",
+        "chat_template_sha256": template,
+    }
     made = provenance_of(**demo | known)
     made.write(student)
     return made

@@ -69,19 +69,10 @@ def test_supervised_tokens_are_exactly_the_completion_and_the_end_token(virgin: 
         assert seen["input_ids"] == trainer.processing_class(prompt)["input_ids"] + supervised
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (["--dataset_config", "oracle-fin-arith"], "sft.py: Unknown granularity 'fin': use `fine`"),
-        (["--dataset_config", "orakel-l3-arith"], "has no config 'orakel-l3-arith': use `oracle-l3-arith`"),
-        (["--effective_batch_size", "33"], "is no multiple of 32"),
-    ],
-)
-def test_wrong_input_is_refused_in_one_sentence(virgin: Path, args: list[str], said: str) -> None:
-    ended = _launch(virgin, *args)
+def test_wrong_input_is_refused_in_one_sentence(virgin: Path) -> None:
+    ended = _launch(virgin, "--dataset_config", "oracle-fin-arith")
     assert ended.returncode != 0
-    assert said in ended.stderr
-    assert "sft.py: " in ended.stderr
+    assert "sft.py: Unknown granularity 'fin': use `fine`" in ended.stderr
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "training/recipes").glob("*.yaml")), ids=lambda path: path.stem)
@@ -121,9 +112,3 @@ def test_the_papers_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -
         False,
         1.0,
     )
-
-
-def test_an_unknown_key_of_a_recipe_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "typo.yaml").write_text("model_name_or_path: x\nlearning_rte: 1.0e-5\n")
-    ended = _launch(tmp_path, "--config", "typo.yaml")
-    assert ended.returncode != 0 and "learning_rte" in ended.stderr
