@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -95,6 +97,19 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(folder / "eit/cot-distill")
     write_untrained_demo(folder / "runs/demo/untrained")
     return folder
+
+
+@pytest.fixture
+def sft(monkeypatch: pytest.MonkeyPatch, workplace: Path, tmp_path: Path) -> ModuleType:
+    """`training/sft.py` as a module, in a folder beside a release and an untrained demo student."""
+    monkeypatch.syspath_prepend(ROOT / "training")
+    monkeypatch.chdir(tmp_path)
+    Path("eit").symlink_to(workplace / "eit")
+    Path("runs/demo").mkdir(parents=True)
+    shutil.copytree(workplace / "runs/demo/untrained", "runs/demo/untrained")
+    import sft
+
+    return sft
 
 
 @pytest.fixture(scope="session")

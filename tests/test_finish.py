@@ -20,19 +20,6 @@ ROOT = Path(__file__).parents[1]
 FEW = ["--max_steps", "2", "--effective_batch_size", "4", "--per_device_train_batch_size", "4", "--report_to", "none"]
 
 
-@pytest.fixture
-def sft(monkeypatch: pytest.MonkeyPatch, workplace: Path, tmp_path: Path) -> ModuleType:
-    """The script as a module, in a folder beside a release and an untrained demo student."""
-    monkeypatch.syspath_prepend(ROOT / "training")
-    monkeypatch.chdir(tmp_path)
-    Path("eit").symlink_to(workplace / "eit")
-    Path("runs/demo").mkdir(parents=True)
-    shutil.copytree(workplace / "runs/demo/untrained", "runs/demo/untrained")
-    import sft
-
-    return sft
-
-
 def test_a_student_has_all_that_describes_it(sft: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     sft.main(*sft.parse(FEW))
     student = Path("runs/demo/oracle-l3-arith/seed100")

@@ -1,7 +1,6 @@
 """What `training/sft.py` refuses before it trains, in one sentence each."""
 
 import json
-import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -12,19 +11,6 @@ from cot_distill_datasets.taxonomy import CotDistillError
 
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def sft(monkeypatch: pytest.MonkeyPatch, workplace: Path, tmp_path: Path) -> ModuleType:
-    """The script as a module, in a folder beside a release and an untrained demo student."""
-    monkeypatch.syspath_prepend(ROOT / "training")
-    monkeypatch.chdir(tmp_path)
-    Path("eit").symlink_to(workplace / "eit")
-    Path("runs/demo").mkdir(parents=True)
-    shutil.copytree(workplace / "runs/demo/untrained", "runs/demo/untrained")
-    import sft
-
-    return sft
 
 
 def _refusal(sft: ModuleType, *args: str) -> str:

@@ -127,7 +127,9 @@ def main(
             write_untrained_demo(UNTRAINED_DEMO)
     tokenizer = load_tokenizer(model_args, training_args)
     if script_args.untrained:
-        write_untrained(Path("runs", student, "untrained"), model_args, tokenizer)
+        if PartialState().is_main_process:
+            write_untrained(baseline := Path("runs", student, "untrained"), model_args, tokenizer)
+            print(f"The untrained student is in {baseline}.")
         return
 
     mixture = Mixture.parse(script_args.dataset_config)
