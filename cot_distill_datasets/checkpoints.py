@@ -2,12 +2,14 @@
 
     runs/smollm2-135m/gpt4o-l5-svamp/seed100/checkpoint-11/whole.json    {"recipe_sha256": "3f2a…", "seconds": 412.7}
 
-transformers writes a checkpoint file by file, and would go on from a half-written one; `whole.json` is the last.
+transformers writes a checkpoint file by file, and would go on from a half-written one. `begun.json` is its first file,
+and becomes `whole.json` once all are there; a checkpoint with neither is of another trainer, and is left alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from .folders import write_whole
 from .taxonomy import CotDistillError
 
 
-_WHOLE = "whole.json"
+_BEGUN, _WHOLE = "begun.json", "whole.json"
 
 
 class Checkpoint(NamedTuple):
@@ -27,18 +29,31 @@ class Checkpoint(NamedTuple):
     seconds: float
 
 
+def mark_begun(folder: Path) -> None:
+    """Say that a checkpoint is ours, and that its files are still to be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / _BEGUN, "{}")
+
+
 def mark_whole(folder: Path, recipe_sha256: str, seconds: float) -> None:
     """Say that all files of a checkpoint are written."""
-    write_whole(folder / _WHOLE, json.dumps({"recipe_sha256": recipe_sha256, "seconds": round(seconds, 1)}))
+    write_whole(folder / _BEGUN, json.dumps({"recipe_sha256": recipe_sha256, "seconds": round(seconds, 1)}))
+    os.replace(folder / _BEGUN, folder / _WHOLE)
 
 
 def last_checkpoint(student: Path, recipe_sha256: str) -> Checkpoint | None:
     """Return the last whole checkpoint of a student, or None where there is none.
 
     Raises:
-        CotDistillError: it is of another recipe.
+        CotDistillError: it is of another recipe, or another trainer wrote checkpoints there.
     """
-    whole = [folder for folder in _checkpoints(student) if (folder / _WHOLE).is_file()]
+    checkpoints = _checkpoints(student)
+    whole = [folder for folder in checkpoints if (folder / _WHOLE).is_file()]
+    if foreign := [folder for folder in checkpoints if folder not in whole and not (folder / _BEGUN).is_file()]:
+        raise CotDistillError(
+            f"{foreign[0]} is of another trainer, and its checkpoints would be lost among ours: give another "
+            "`--output_dir`, or move it away."
+        )
     if not whole:
         return None
     last = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]))
@@ -54,7 +69,7 @@ def last_checkpoint(student: Path, recipe_sha256: str) -> Checkpoint | None:
 def remove_half_written(student: Path) -> None:
     """Remove the checkpoints in whose writing a training was killed, and say so."""
     for folder in _checkpoints(student):
-        if not (folder / _WHOLE).is_file():
+        if (folder / _BEGUN).is_file():
             print(f"{folder} is half-written: removed.", file=sys.stderr)
             shutil.rmtree(folder)
 
@@ -66,4 +81,4 @@ def remove_checkpoints(student: Path) -> None:
 
 
 def _checkpoints(student: Path) -> list[Path]:
-    return [folder for folder in student.glob("checkpoint-*") if folder.is_dir()]
+    return [folder for folder in student.glob("checkpoint-*") if folder.is_dir() and folder.name[11:].isdecimal()]

@@ -45,11 +45,15 @@ def finish(trainer: CotTrainer, made: Provenance) -> None:
 
 def _describe(trainer: CotTrainer, made: Provenance, student: Path, parameters: int, seconds: float) -> None:
     tokenizer, state = trainer.processing_class, trainer.state
-    made.warnings += check_answers(read_back(student, parameters, tokenizer.chat_template), trainer.train_dataset)
+    device = trainer.args.device
+    read = read_back(student, parameters, tokenizer.chat_template, device)
+    made.warnings += check_answers(read, trainer.train_dataset)
     for warning in made.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     made.chat_template_sha256 = template_sha(tokenizer)
-    made.hardware, made.processes, made.parameters = hardware(), trainer.accelerator.num_processes, parameters
+    if made.base_is_on_hub:  # the commit that the name stood for
+        made.base_revision = trainer.model.config._commit_hash or made.base_revision
+    made.hardware, made.processes, made.parameters = hardware(device), trainer.accelerator.num_processes, parameters
     made.steps, made.tokens_seen = state.global_step, int(state.num_input_tokens_seen)
     made.supervised_tokens = supervised_tokens(trainer.train_dataset["labels"])
     made.final_loss = next(log["loss"] for log in reversed(state.log_history) if "loss" in log)

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .folders import write_whole
 from .mixtures import Mixture
 from .release import read_release
 from .taxonomy import RELEASE_NAME, CotDistillError
 
+
+if TYPE_CHECKING:
+    import torch
 
 PROVENANCE = "provenance.json"
 _LIBRARIES = ("cot-distill", "torch", "transformers", "trl", "accelerate", "datasets")
@@ -29,10 +32,11 @@ _SETTINGS = (
 )  # fmt: skip
 # The beginnings of the trainer's arguments that do not decide the weights.
 _NO_MATTER = (
-    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "dataloader_", "hub_",
-    "push_to_hub", "fsdp", "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "resume_from_checkpoint",
-    "local_rank", "per_device_", "gradient_accumulation_steps", "gradient_checkpointing", "use_cpu",
-    "dataset_num_proc", "include_num_input_tokens_seen", "allow_cut_rows", "model_init_kwargs", "chat_template_path",
+    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "hub_", "push_to_hub",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent", "dataloader_prefetch", "fsdp",
+    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "resume_from_checkpoint", "local_rank", "per_device_", "use_cpu",
+    "gradient_accumulation_steps", "gradient_checkpointing", "dataset_num_proc", "include_num_input_tokens_seen",
+    "chat_template_path",
 )  # fmt: skip
 
 
@@ -41,8 +45,8 @@ class Provenance:
     """Everything a reader needs to make the same student again.
 
     `recipe_sha256` is over all that decides the weights: arguments, base model, chat template, rows. It leaves out
-    where a run computes and what it writes meanwhile: on other devices the same recipe goes on. `tokens_seen` are
-    those of all epochs, without padding, `supervised_tokens` those of one pass over the rows; `warnings` are
+    where a run computes and what it writes meanwhile: on more or fewer devices the same recipe goes on. `tokens_seen`
+    are those of all epochs, without padding, `supervised_tokens` those of one pass over the rows; `warnings` are
     sentences for whoever uses the student.
     """
 
@@ -100,6 +104,15 @@ def read_provenance(folder: Path) -> Provenance | None:
         raise CotDistillError(f"{path} is none that this version reads ({error}): train the student again.") from error
 
 
+def made_by(folder: Path, recipe_sha256: str) -> bool:
+    """Whether a whole student of a recipe is in `folder`; one of a former version is none."""
+    try:
+        made = read_provenance(folder)
+    except CotDistillError:
+        return False
+    return made is not None and made.recipe_sha256 == recipe_sha256
+
+
 def begin(
     script_args: Any,
     args: Any,
@@ -115,7 +128,7 @@ def begin(
     mixture = Mixture.parse(script_args.dataset_config)
     release = read_release(Path(script_args.dataset_name))
     files = {stats.name: stats.file for stats in release.configs} if release else {}
-    model = {name: value for name, value in dataclasses.asdict(model_args).items() if name not in _NO_MATTER}
+    model = dataclasses.asdict(model_args)
     decides = {name: value for name, value in args.to_dict().items() if not name.startswith(_NO_MATTER)}
     decides |= {"model": model, "rows": rows_sha256, "coarse_to_fine": script_args.coarse_to_fine}
     decides |= {"chat_template": template}
@@ -137,9 +150,9 @@ def begin(
     )
 
 
-def hardware() -> str:
+def hardware(device: torch.device) -> str:
     """Return the device, cores and threads of this process, in words."""
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    return f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
+    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"

@@ -19,15 +19,18 @@ class ReadBack(NamedTuple):
     tokenizer: Any
 
 
-def read_back(student: Path, parameters: int, chat_template: str) -> ReadBack:
-    """Load a saved student as any user would.
+def read_back(student: Path, parameters: int, chat_template: str, device: Any = "cpu") -> ReadBack:
+    """Load a saved student as any user would, onto a device; in bfloat16 on a GPU, where the trained one still is.
 
     Raises:
         CotDistillError: it has another number of parameters, or another chat template, than was trained.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    loaded: Any = AutoModelForCausalLM.from_pretrained(student, output_loading_info=True)
+    unset_hf_deepspeed_config()  # else ZeRO-3 would partition it, too
+    dtype = "float32" if str(device) == "cpu" else "bfloat16"
+    loaded: Any = AutoModelForCausalLM.from_pretrained(student, dtype=dtype, output_loading_info=True)
     model, info = loaded
     tokenizer = AutoTokenizer.from_pretrained(student)
     if info["missing_keys"] or model.num_parameters() != parameters:
@@ -37,7 +40,7 @@ def read_back(student: Path, parameters: int, chat_template: str) -> ReadBack:
         )
     if tokenizer.chat_template != chat_template:
         raise CotDistillError(f"{student} was saved with another chat template than it was trained with.")
-    return ReadBack(model, tokenizer)
+    return ReadBack(model.to(device), tokenizer)
 
 
 def check_answers(student: ReadBack, dataset: Any) -> list[str]:
@@ -46,18 +49,15 @@ def check_answers(student: ReadBack, dataset: Any) -> list[str]:
     `dataset` has the tokens of the rows (`input_ids`, `labels`); an answer may be as long as the longest of those that
     were learned.
     """
-    import torch
-
     model, tokenizer = student
     prompts = []
     for row in dataset.select(range(min(ANSWERS, len(dataset)))):
         supervised = supervised_tokens([row["labels"]])
         prompts.append(row["input_ids"][: len(row["input_ids"]) - supervised])
     longest = max(supervised_tokens([labels]) for labels in dataset["labels"])
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     tokenizer.padding_side = "left"
-    batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(device)
-    generated = model.to(device).generate(**batch, max_new_tokens=longest, do_sample=False)
+    batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(model.device)
+    generated = model.generate(**batch, max_new_tokens=longest, do_sample=False)
     answers = generated[:, batch["input_ids"].shape[1] :]
     capped = int((answers != tokenizer.eos_token_id).all(dim=1).sum())
     if capped * 2 <= len(prompts):

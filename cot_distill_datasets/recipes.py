@@ -17,7 +17,18 @@ from .taxonomy import CotDistillError, nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_MARKER = re.compile(r"<[^<>\s{}%]+>")  # `<|im_start|>`, `<start_of_turn>`
+_MARKER = re.compile(r"<\|[^<>|]+\|>|<\w+_of_turn>")  # `<|im_start|>`, `<start_of_turn>`
+
+# Arguments of TRL that would go unheard here, or against a promise → what to leave them at, and why.
+_REFUSED = {
+    "trust_remote_code": (False, "it runs what a repo says"),
+    "packing": (False, "a step would have other rows than the paper's"),
+    "padding_free": (False, "it is for packed rows"),
+    "truncation_mode": ("keep_start", "a row that is cut is to keep its question"),
+    "eval_strategy": ("no", "students are evaluated by `cot-distill evaluate`"),
+    "load_in_4bit": (False, "a student is trained in whole weights"),
+    "load_in_8bit": (False, "a student is trained in whole weights"),
+}
 
 
 def check_names(args: list[str], arguments: Iterable[Any]) -> str | None:
@@ -42,6 +53,18 @@ def check_names(args: list[str], arguments: Iterable[Any]) -> str | None:
         raise CotDistillError(f"The recipe {path} is no mapping of names to values: see training/recipes/.")
     _refuse_unknown(f"The recipe {path}", [str(name) for name in recipe], known)
     return str(path)
+
+
+def refuse_unheard(arguments: Any) -> None:
+    """Refuse arguments of TRL that a training here does not hear.
+
+    Raises:
+        CotDistillError: one is set.
+    """
+    for name, (left, why) in _REFUSED.items():
+        given = getattr(arguments, name, left)  # each is of one of two dataclasses
+        if getattr(given, "value", given) != left:
+            raise CotDistillError(f"`{name}` stays {left!r} here: {why}.")
 
 
 def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:
@@ -73,6 +96,7 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
             f"{name} has no chat template: give it one of training/templates/ as `--chat_template_path`."
         )
     tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
+    tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token
     _check_markers(tokenizer)
     return tokenizer
 
@@ -80,10 +104,11 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
 def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse a template whose turn markers or end token are no tokens: it is for another architecture."""
     vocabulary = tokenizer.get_vocab()
-    for marker in [*_MARKER.findall(tokenizer.get_chat_template()), tokenizer.eos_token]:
+    special = [token for token in (tokenizer.eos_token, tokenizer.pad_token) if token]
+    for marker in [*_MARKER.findall(tokenizer.get_chat_template()), *special]:
         if marker not in vocabulary:
             raise CotDistillError(
-                f"The recipe's chat template or end token is `{marker}`, which is no token of "
+                f"The recipe's chat template, end or pad token has `{marker}`, which is no token of "
                 f"{tokenizer.name_or_path}: the recipe is for another architecture; take the student's own of "
                 "training/recipes/."
             )

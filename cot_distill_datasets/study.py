@@ -72,7 +72,10 @@ def train(cell: Cell, data_file: str) -> None:
     Raises:
         CotDistillError: the training ended with an error.
     """
-    made = read_provenance(cell.folder)
+    try:
+        made = read_provenance(cell.folder)
+    except CotDistillError:  # of a former version: trained again
+        made = None
     if made and made.data_files == {cell.config: data_file}:
         return
     command = [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CUT_SHARE = 0.001  # of the rows; more are a wrong `max_length`, not outliers
-_IGNORED = -100  # the label of a token that is not supervised
+IGNORED = -100  # the label of a token that is not supervised
 
 
 def stop_strings(benchmark: str) -> list[str]:
@@ -44,7 +44,7 @@ def stop_strings(benchmark: str) -> list[str]:
 def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_cut: bool) -> list[str]:
     """Check every row as the trainer tokenised it against its text, and against lm-eval's prompt; return warnings.
 
-    `trainer` is TRL's `SFTTrainer` of `rows`, which have `id`, `prompt` and `completion`; its dataset has lost those
+    `trainer` is the `CotTrainer` of `rows`, which have `id`, `prompt` and `completion`; its dataset has lost those
     rows that were cut before their first supervised token.
 
     Raises:
@@ -55,7 +55,7 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_cut:
     if not len(dataset):
         raise CotDistillError(f"No row has a supervised token within {trainer.args.max_length} tokens.")
     for row in track(dataset, description="Checking the supervision"):
-        labels = [label for label in row["labels"] if label != _IGNORED]
+        labels = [label for label in row["labels"] if label != IGNORED]
         completion, end = row["completion"][0]["content"], tokenizer.eos_token
         rendered = evaluation.apply_chat_template([{"role": "user", "content": prompt(row)}])
         whole = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], tokenize=False)
@@ -82,13 +82,17 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_cut:
                 f"Row {row['id']}: its completion has {found!r}, where the task cot_{benchmark} stops: leave it out."
             )
     _check_batch(trainer)
-    return _said_of_cut(cut, len(rows), trainer.args.max_length, allow_cut=allow_cut)
+    repeated = trainer.repeated_rows
+    return [
+        *_said_of_cut(cut, len(rows), trainer.args.max_length, allow_cut=allow_cut),
+        *([f"Each epoch has {repeated} of its rows twice: its last batch is that short."] if repeated else []),
+    ]
 
 
 def show_mask(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
     """Print one row as it is tokenised to stderr: what is supervised in green, the rest dim."""
     text = Text()
-    for ignored, tokens in groupby(zip(row["input_ids"], row["labels"]), lambda token: token[1] == _IGNORED):
+    for ignored, tokens in groupby(zip(row["input_ids"], row["labels"]), lambda token: token[1] == IGNORED):
         part = tokenizer.decode([token for token, _ in tokens])  # together: a character may be several tokens
         text.append(str(part), style="dim" if ignored else "bold green")
     Console(stderr=True).print("The first row; supervised is what is green:", text, sep="\n")
@@ -96,7 +100,7 @@ def show_mask(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
 
 def supervised_tokens(labels: Iterable[list[int]]) -> int:
     """Return the number of supervised tokens in the labels of rows."""
-    return sum(label != _IGNORED for row in labels for label in row)
+    return sum(label != IGNORED for row in labels for label in row)
 
 
 def _evaluation(trainer: Any) -> Any:
@@ -111,7 +115,7 @@ def _check_batch(trainer: Any) -> None:
     """Check that padding takes no label away: a pad token that is the end token must not unlearn the end."""
     rows = [trainer.train_dataset[i] for i in range(min(len(trainer.train_dataset), 8))]
     batch = trainer.data_collator([{name: row[name] for name in ("input_ids", "labels")} for row in rows])
-    if int((batch["labels"] != _IGNORED).sum()) != supervised_tokens(row["labels"] for row in rows):
+    if int((batch["labels"] != IGNORED).sum()) != supervised_tokens(row["labels"] for row in rows):
         raise CotDistillError(
             f"Padding with `{trainer.processing_class.pad_token}` takes labels away: give the recipe another "
             "`pad_token`."

@@ -6,6 +6,7 @@ A step means what it means in TRL: the same rows, their supervised tokens averag
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +14,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-import torch
 import trl
 from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
 from transformers.trainer_pt_utils import BatchRebalanceSampler
 
-from .checkpoints import Checkpoint, last_checkpoint, mark_whole, remove_half_written
+from .checkpoints import last_checkpoint, mark_begun, mark_whole, remove_half_written
+from .supervision import IGNORED
 from .taxonomy import CotDistillError
 
 
-IGNORED = -100  # the label of a token that is not supervised
+_OF_TORCHS_WRITER = re.compile("PytorchStreamWriter|unexpected pos|iostream")
 
 
 def writable(folder: str) -> Path:
@@ -51,6 +52,8 @@ def said_if_not_written(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _OF_TORCHS_WRITER.search(str(error)):
+            raise
         raise CotDistillError(
             f"{folder} cannot be written ({error}): the last checkpoint is whole; make room, and run the same command "
             "again."
@@ -74,11 +77,11 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
         """Seconds of training, over all runs that it took."""
         return self.seconds_before + time.monotonic() - self.began
 
-    def resume(self) -> Checkpoint | None:
-        """Train to the end, from the last whole checkpoint where there is one, and return that.
+    def resume(self) -> None:
+        """Train to the end, from the last whole checkpoint where there is one.
 
         Raises:
-            CotDistillError: the checkpoint is of another recipe, the loss is no number, or the disk is full.
+            CotDistillError: a checkpoint is of another recipe or trainer, a gradient no number, or the disk full.
         """
         student = Path(self.args.output_dir)
         checkpoint = last_checkpoint(student, self.recipe_sha256)
@@ -90,18 +93,31 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
             self.accelerator.print(f"Going on from {checkpoint.folder}.")
         self.began = time.monotonic()
         self.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
-        return checkpoint
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Return transformers' sampler of `batch_rebalance`, seeded: it takes seed 42 whatever the recipe says.
 
         It cuts each effective batch into forward passes of like length. Which rows an effective batch has depends on
-        seed and epoch only, so neither on the number of processes nor on where a run was cut off.
+        seed and epoch only, so neither on the number of processes nor on where a run was cut off; but where the last
+        one has fewer rows than there are passes, it takes some of its epoch twice (`repeated_rows`).
         """
-        sampler = super()._get_train_sampler(train_dataset)
-        if isinstance(sampler, BatchRebalanceSampler):
-            sampler.seed, sampler.shuffle = self.args.seed, not self.in_order
-        return sampler
+        self.sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(self.sampler, BatchRebalanceSampler):
+            self.sampler.seed, self.sampler.shuffle = self.args.seed, not self.in_order
+        return self.sampler
+
+    @property
+    def repeated_rows(self) -> int:
+        """How many rows an epoch has twice, because its last effective batch has fewer than there are passes."""
+        passes = self.args.world_size * self.args.gradient_accumulation_steps
+        rest = len(self.train_dataset) % (passes * self.args.train_batch_size)
+        return max(passes - rest, 0) if rest else 0
+
+    def _run_epoch(self, **arguments: Any) -> None:
+        """Run an epoch in its own order: where a run goes on in its midst, transformers does not reach the sampler."""
+        if isinstance(self.sampler, BatchRebalanceSampler):
+            self.sampler.set_epoch(arguments["epoch"])
+        super()._run_epoch(**arguments)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -112,7 +128,8 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
         the prompts' too, for metrics that are not the loss (trl 1.16, `add_fused_lm_head`): here only what follows
         the shortest prompt gets logits, and of that the supervised tokens are scored.
         """
-        if self.args.device.type != "cpu" or return_outputs or num_items_in_batch is None:
+        other = self.label_smoother or self.args.loss_type != "nll" or return_outputs or num_items_in_batch is None
+        if self.args.device.type != "cpu" or other:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs.pop("labels")[:, 1:]
         supervised = labels != IGNORED
@@ -123,19 +140,24 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
         # `num_items_in_batch` counts the tokens of every process, and DDP averages the gradients (TRL's rule).
         return loss * self.accelerator.num_processes if self.args.average_tokens_across_devices else loss
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Do one forward and backward pass, and stop where the loss is no number: before a checkpoint has it."""
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
-        if not math.isfinite(loss.item()):
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Return the gradient's norm, and stop where it is no number: before the step that would break the weights.
+
+        In float16 it is now and then, and the scaler leaves such a step out.
+        """
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if not self.args.fp16 and not math.isfinite(norm):
             raise CotDistillError(
-                f"The loss of step {self.state.global_step + 1} is {loss.item()}: the checkpoints before it are as "
-                "they were; lower `--learning_rate`, or look for a broken row."
+                f"The gradient of step {self.state.global_step + 1} is {float(norm)}: the checkpoints before it are "
+                "as they were; lower `--learning_rate`, or look for a broken row."
             )
-        return loss
+        return norm
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         with said_if_not_written(folder):
+            if self.accelerator.is_main_process:
+                mark_begun(folder)
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:

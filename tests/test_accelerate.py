@@ -30,7 +30,7 @@ STEPS = 20
 # Effective batches of 8, so two passes of 4 rows by one process and one pass by each of two.
 TRAINING = (
     f"--max_steps {STEPS} --logging_steps 1 --effective_batch_size 8 --per_device_train_batch_size 4 --max_length 256 "
-    f"--save_strategy steps --save_steps {STEPS} --report_to none --log_level info"
+    f"--save_steps 7 --report_to none --log_level info"
 )
 
 
@@ -102,31 +102,35 @@ def test_a_profile_of_many_gpus_asks_how_many(name: str, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the demo student, untrained and after the same steps by one process and twice by two."""
+    """A folder with the demo student, untrained and after the same steps by one process and twice by two.
+
+    The two of DDP are killed in the second epoch, and go on.
+    """
     folder = tmp_path_factory.mktemp("processes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arith, "TRAIN_SIZE", STEPS * 8)
+        patch.setattr(arith, "TRAIN_SIZE", STEPS * 8 // 2)  # two epochs
         build(folder / "eit/cot-distill")
     write_untrained_demo(folder / "runs/demo/untrained")
     profile = yaml.safe_load((ROOT / "training/accelerate/fsdp2.yaml").read_text())
     (folder / "fsdp2.yaml").write_text(yaml.safe_dump(profile | {"use_cpu": True, "num_processes": 2}))
     _train(folder, "one", "accelerate launch")
+    _train(folder, "ddp", "torchrun --standalone --nproc_per_node 2", killed_at="checkpoint-14/whole.json")
     _train(folder, "ddp", "torchrun --standalone --nproc_per_node 2")
     _train(folder, "fsdp2", "accelerate launch --config_file fsdp2.yaml --main_process_port 0")
     return folder
 
 
-def _train(folder: Path, name: str, launcher: str) -> None:
+def _train(folder: Path, name: str, launcher: str, *, killed_at: str | None = None) -> None:
     program, *options = launcher.split()
     command = [BIN / program, *options, SFT, *TRAINING.split(), "--output_dir", name]
-    log, last_file = folder / f"{name}.log", folder / name / "provenance.json"
+    log, last_file = folder / f"{name}.log", folder / name / (killed_at or "provenance.json")
     latest = time.monotonic() + 300
     with log.open("w") as written:
         process = subprocess.Popen(command, cwd=folder, stdout=written, stderr=written, start_new_session=True)
         while process.poll() is None and not last_file.is_file() and time.monotonic() < latest:
             time.sleep(0.2)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=0 if killed_at else 20)
         except subprocess.TimeoutExpired:  # gloo may not let a process end, after all is saved (pytorch#190489)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -73,6 +73,14 @@ def test_another_recipe_replaces_a_whole_student(sft: ModuleType) -> None:
     assert first["recipe_sha256"] != second["recipe_sha256"]
 
 
+def test_a_provenance_of_a_former_version_is_none(sft: ModuleType) -> None:
+    student = Path("runs/demo/oracle-l3-arith/seed100")
+    student.mkdir(parents=True)
+    (student / "provenance.json").write_text('{"student": "demo", "data_file": "x"}')
+    sft.main(*sft.parse(FEW))
+    assert json.loads((student / "provenance.json").read_text())["steps"] == 2
+
+
 def test_a_base_model_without_a_template_becomes_a_baseline_that_can_be_asked(sft: ModuleType) -> None:
     base = Path("runs/demo/untrained").rename("base")
     (base / "chat_template.jinja").unlink()

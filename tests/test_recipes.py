@@ -80,8 +80,31 @@ def test_a_batch_that_the_processes_cannot_share(sft: ModuleType) -> None:
     assert "The effective batch size of 33 is no multiple of 32" in _refusal(sft, "--effective_batch_size", "33")
 
 
-def test_a_repo_that_wants_its_code_run(sft: ModuleType) -> None:
-    assert "`trust_remote_code`" in _refusal(sft, "--trust_remote_code", "true")
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("trust_remote_code", "true", "`trust_remote_code` stays False here: it runs what a repo says."),
+        ("packing", "true", "`packing` stays False here"),
+        ("padding_free", "true", "`padding_free` stays False here"),
+        ("truncation_mode", "keep_end", "`truncation_mode` stays 'keep_start' here"),
+        ("eval_strategy", "steps", "`eval_strategy` stays 'no' here"),
+        ("load_in_4bit", "true", "`load_in_4bit` stays False here"),
+        ("save_total_limit", "1", "`save_total_limit` is 2 or more"),
+        ("pad_token", "<pad>", "has `<pad>`, which is no token of runs/demo/untrained"),
+    ],
+)
+def test_arguments_of_trl_that_would_go_unheard(sft: ModuleType, name: str, value: str, said: str) -> None:
+    assert said in _refusal(sft, f"--{name}", value)
+
+
+def test_a_refusal_leaves_no_folder_behind(sft: ModuleType) -> None:
+    _refusal(sft, "--dataset_config", "orakel-l3-arith")
+    assert [path.name for path in Path("runs/demo").iterdir()] == ["untrained"]
+
+
+def test_a_recipe_may_be_given_with_an_equals_sign(sft: ModuleType) -> None:
+    *_, recipe = sft.parse([f"--config={ROOT / 'training/recipes/demo.yaml'}", "--seed=7"])
+    assert recipe == str(ROOT / "training/recipes/demo.yaml")
 
 
 @pytest.mark.parametrize(

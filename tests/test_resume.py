@@ -15,7 +15,7 @@ import pytest
 
 from cot_distill_datasets import arith
 from cot_distill_datasets.build import build
-from cot_distill_datasets.checkpoints import last_checkpoint, mark_whole, remove_half_written
+from cot_distill_datasets.checkpoints import last_checkpoint, mark_begun, mark_whole, remove_half_written
 from cot_distill_datasets.students import write_untrained_demo
 from cot_distill_datasets.taxonomy import CotDistillError
 
@@ -92,7 +92,7 @@ def test_a_student_that_is_whole_is_not_trained_again(small: Path) -> None:
 
 def _checkpoint(student: Path, step: int, recipe: str | None) -> Path:
     folder = student / f"checkpoint-{step}"
-    folder.mkdir()
+    mark_begun(folder)
     if recipe:
         mark_whole(folder, recipe, 1.5)
     return folder
@@ -116,6 +116,21 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     _checkpoint(tmp_path, 2, "a")
     with pytest.raises(CotDistillError, match=r"checkpoint-2 is of another recipe .*or give another `--output_dir`"):
         last_checkpoint(tmp_path, "b")
+
+
+def test_checkpoints_of_another_trainer_are_refused_and_stay(tmp_path: Path) -> None:
+    whole, foreign = _checkpoint(tmp_path, 2, "a"), tmp_path / "checkpoint-4"
+    foreign.mkdir()
+    (foreign / "trainer_state.json").write_text("{}")
+    with pytest.raises(CotDistillError, match="checkpoint-4 is of another trainer"):
+        last_checkpoint(tmp_path, "a")
+    remove_half_written(tmp_path)
+    assert whole.is_dir() and foreign.is_dir()
+
+
+def test_a_folder_that_is_called_like_a_checkpoint_is_none(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-old").mkdir()
+    assert last_checkpoint(tmp_path, "a") is None
 
 
 def test_without_a_checkpoint_a_training_begins_anew(tmp_path: Path) -> None:

@@ -133,19 +133,47 @@ def test_in_order_takes_the_rows_as_they_stand(student: Path, rows: Dataset, tmp
     ]
 
 
-def test_a_loss_that_is_no_number_stops_before_a_checkpoint_has_it(
-    student: Path, rows: Dataset, tmp_path: Path
+def test_rows_that_an_epoch_has_twice_are_counted(student: Path, rows: Dataset, tmp_path: Path) -> None:
+    trainer = _trainer(student, rows.select(range(33)), tmp_path)  # the last effective batch: 1 row for 4 passes
+    assert sum(map(len, _order(trainer, 0))) == 33 + trainer.repeated_rows == 36
+    assert _trainer(student, rows.select(range(37)), tmp_path).repeated_rows == 0
+    assert _trainer(student, rows, tmp_path).repeated_rows == 0
+
+
+def test_label_smoothing_is_trls(student: Path, rows: Dataset, tmp_path: Path) -> None:
+    sixteen = rows.select(range(16))
+    ours = _trainer(student, sixteen, tmp_path, label_smoothing_factor=0.5)
+    args = _arguments(tmp_path, train_sampling_strategy="random", label_smoothing_factor=0.5)
+    theirs = trl.SFTTrainer(str(student), args=args, train_dataset=sixteen)
+    for trainer in (ours, theirs):
+        trainer.train()
+    assert _losses(ours) == pytest.approx(_losses(theirs), abs=1e-5)
+    plain = _trainer(student, sixteen, tmp_path)
+    plain.train()
+    assert abs(_losses(plain)[-1] - _losses(ours)[-1]) > 0.01
+
+
+def _break(trainer: CotTrainer, what: str) -> None:
+    """Let a weight, or its gradient, be no number in the third step, whose first pass is the ninth."""
+    weight, passes = trainer.model.lm_head.weight, []
+
+    def before_a_pass(*_: Any) -> None:
+        passes.append(weight)
+        if what == "weight" and len(passes) == 9:
+            weight.data[:] = float("nan")
+
+    trainer.model.register_forward_pre_hook(before_a_pass)
+    if what == "gradient":
+        weight.register_hook(lambda gradient: gradient * float("inf") if len(passes) >= 9 else gradient)
+
+
+@pytest.mark.parametrize("what", ["weight", "gradient"])
+def test_what_is_no_number_stops_before_a_checkpoint_has_it(
+    what: str, student: Path, rows: Dataset, tmp_path: Path
 ) -> None:
     trainer = _trainer(student, rows, tmp_path, save_strategy="steps", save_steps=1)
-    broken: list[int] = []
-
-    def break_weights(*_: Any) -> None:
-        broken.append(trainer.state.global_step)
-        if len(broken) == 2 * 4 + 1:  # the third step's first pass
-            trainer.model.lm_head.weight.data[:] = float("nan")
-
-    trainer.model.register_forward_pre_hook(break_weights)
-    with pytest.raises(CotDistillError, match="The loss of step 3 is nan: the checkpoints before it are as they were"):
+    _break(trainer, what)
+    with pytest.raises(CotDistillError, match=r"The gradient of step 3 is (nan|inf): the checkpoints before"):
         trainer.resume()
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
     for weights in tmp_path.glob("checkpoint-*"):

@@ -18,14 +18,14 @@ from pathlib import Path
 import trl
 
 from cot_distill_datasets.mixtures import Mixture, coarse_to_fine
-from cot_distill_datasets.recipes import check_names
+from cot_distill_datasets.recipes import check_names, refuse_unheard
 from cot_distill_datasets.resources import resource
 from cot_distill_datasets.students import UNTRAINED_DEMO, write_untrained, write_untrained_demo
 from cot_distill_datasets.taxonomy import RELEASE_NAME, CotDistillError
 
 
 @dataclass
-class ScriptArguments(trl.ScriptArguments):
+class ScriptArguments:
     """Which student learns from which rows."""
 
     dataset_name: str = field(
@@ -86,13 +86,15 @@ class SFTConfig(trl.SFTConfig):
         import torch
         from accelerate.utils import parse_flag_from_env
 
-        if self.trust_remote_code:
-            raise CotDistillError("`trust_remote_code` runs what a repo says: train a model of transformers itself.")
+        refuse_unheard(self)
+        if self.save_total_limit is not None and self.save_total_limit < 2:
+            raise CotDistillError("`save_total_limit` is 2 or more: a checkpoint goes once the next is whole.")
         forced = parse_flag_from_env("ACCELERATE_USE_CPU")  # what `accelerate launch --cpu` sets
         self.use_cpu = self.use_cpu or forced or not torch.accelerator.is_available()
         if self.bf16 is None:  # autocast: the weights stay float32
             cpu = torch.cpu.get_capabilities()
-            able = cpu.get("avx512_bf16") or cpu.get("amx_bf16") if self.use_cpu else torch.cuda.is_bf16_supported()
+            on_cpu = cpu.get("avx512_bf16") or cpu.get("amx_bf16") or cpu.get("bf16")  # the last is ARM's
+            able = on_cpu if self.use_cpu else torch.cuda.is_bf16_supported(including_emulation=False)
             self.bf16 = bool(able) and not self.fp16
         super().__post_init__()
         rows_per_pass = self.per_device_train_batch_size * self.world_size
@@ -109,10 +111,12 @@ def main(
     script_args: ScriptArguments, training_args: SFTConfig, model_args: trl.ModelConfig, recipe: str | None
 ) -> None:
     """Train, check, save and describe one student."""
+    refuse_unheard(model_args)
     import torch
     from accelerate import PartialState
 
     from cot_distill_datasets import provenance, supervision, training_rows
+    from cot_distill_datasets.checkpoints import remove_checkpoints
     from cot_distill_datasets.finish import finish
     from cot_distill_datasets.recipes import load_tokenizer
     from cot_distill_datasets.trainer import CotTrainer, writable
@@ -135,7 +139,6 @@ def main(
     mixture = Mixture.parse(script_args.dataset_config)
     if training_args.output_dir == "trainer_output":  # transformers' word for a folder that nobody named
         training_args.output_dir = f"runs/{student}/{mixture.folder}/seed{training_args.seed}"
-    folder = writable(training_args.output_dir)
     with PartialState().main_process_first():
         rows = training_rows.load_mixture(
             script_args.dataset_name, mixture, script_args.dataset_revision, seed=training_args.seed
@@ -147,8 +150,10 @@ def main(
         student=student, recipe=recipe, template=tokenizer.get_chat_template(),
         examples=len(rows), rows_sha256=training_rows.rows_hash(rows),
     )  # fmt: skip
-    if (there := provenance.read_provenance(folder)) and there.recipe_sha256 == made.recipe_sha256:
+    folder = writable(training_args.output_dir)
+    if provenance.made_by(folder, made.recipe_sha256):
         PartialState().print(f"The student is in {folder} already, made by this recipe.")
+        remove_checkpoints(folder)  # where a kill fell between the two
         return
 
     training_args.model_init_kwargs = {
@@ -166,6 +171,8 @@ def main(
         recipe_sha256=made.recipe_sha256,
         in_order=script_args.coarse_to_fine,
     )
+    if model_args.use_peft and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise CotDistillError("LoRA is merged into a whole student: use training/accelerate/gpu.yaml or ddp.yaml.")
     if trainer.is_world_process_zero():
         made.warnings += supervision.check_supervision(
             trainer, rows, mixture.benchmark, allow_cut=script_args.allow_cut_rows
@@ -178,8 +185,9 @@ def main(
 
 def parse(args: list[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelConfig, str | None]:
     """Read the command line and the recipe, whose path is returned; without either, the recipe of the demo student."""
-    if not any(arg.split("=")[0] in ("--config", "--model_name_or_path", "-h", "--help") for arg in args):
+    if not any(arg.partition("=")[0] in ("--config", "--model_name_or_path", "-h", "--help") for arg in args):
         args = ["--config", str(resource("training/recipes/demo.yaml")), *args]
+    args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
     dataclasses = (ScriptArguments, SFTConfig, trl.ModelConfig)
     recipe = check_names(args, dataclasses)
     return *trl.TrlParser(dataclasses).parse_args_and_config(args), recipe
@@ -188,6 +196,6 @@ def parse(args: list[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelConfig,
 if __name__ == "__main__":
     try:
         main(*parse(sys.argv[1:]))
-    except CotDistillError as error:
+    except (CotDistillError, OSError) as error:
         print(f"sft.py: {error}", file=sys.stderr)
         sys.exit(2)
