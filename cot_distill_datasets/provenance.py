@@ -34,9 +34,9 @@ _SETTINGS = (
 _NO_MATTER = (
     "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "hub_", "push_to_hub",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent", "dataloader_prefetch", "fsdp",
-    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "resume_from_checkpoint", "local_rank", "per_device_", "use_cpu",
-    "gradient_accumulation_steps", "gradient_checkpointing", "dataset_num_proc", "include_num_input_tokens_seen",
-    "chat_template_path",
+    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "resume_from_checkpoint", "local_rank", "per_device_",
+    "use_cpu", "gradient_accumulation_steps", "gradient_checkpointing", "dataset_num_proc",
+    "include_num_input_tokens_seen", "chat_template_path",
 )  # fmt: skip
 
 
