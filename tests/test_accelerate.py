@@ -1,16 +1,15 @@
 """The profiles of `accelerate`: read by its own loader, and two processes learn what one does."""
 
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
@@ -126,13 +125,14 @@ def _train(folder: Path, name: str, launcher: str, *, killed_at: str | None = No
     log, last_file = folder / f"{name}.log", folder / name / (killed_at or "provenance.json")
     latest = time.monotonic() + 300
     with log.open("w") as written:
-        process = subprocess.Popen(command, cwd=folder, stdout=written, stderr=written, start_new_session=True)
+        process = subprocess.Popen(command, cwd=folder, stdout=written, stderr=written)
         while process.poll() is None and not last_file.is_file() and time.monotonic() < latest:
             time.sleep(0.2)
         try:
             process.wait(timeout=0 if killed_at else 20)
         except subprocess.TimeoutExpired:  # gloo may not let a process end, after all is saved (pytorch#190489)
-            os.killpg(process.pid, signal.SIGKILL)
+            for each in [*psutil.Process(process.pid).children(recursive=True), process]:  # each has a session
+                each.kill()
             process.wait()
     assert last_file.is_file(), log.read_text()[-3000:]
 
