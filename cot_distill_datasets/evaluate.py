@@ -22,6 +22,7 @@ from .answers import PARSER
 from .folders import replaced_folder, restore
 from .preflight import check_prompt, check_template
 from .scores import OURS, RESULTS, Score, digest, load_tokenizer, read_score, score_of
+from .tasks import task_folder
 from .taxonomy import CotDistillError, nearest
 
 
@@ -89,10 +90,10 @@ def evaluate(student: Path, names: list[str], how: Evaluation) -> list[Score]:
 
 def _manager(how: Evaluation) -> TaskManager:
     """Return what knows our tasks only: to index lm-eval's thousands of others takes seconds."""
-    from lm_eval import tasks
+    from lm_eval.tasks import TaskManager
 
-    return tasks.TaskManager(
-        include_path=str(Path(tasks.__file__).parent / "cot_distill"),  # where an install lays `eval_tasks/`
+    return TaskManager(
+        include_path=str(task_folder()),
         include_defaults=False,
         metadata={"release": str(how.release)} if how.release else {},
     )

@@ -104,13 +104,12 @@ def read_provenance(folder: Path) -> Provenance | None:
         raise CotDistillError(f"{path} is none that this version reads ({error}): train the student again.") from error
 
 
-def made_by(folder: Path, recipe_sha256: str) -> bool:
-    """Whether a whole student of a recipe is in `folder`; one of a former version is none."""
+def whole_student(folder: Path) -> Provenance | None:
+    """Return what made the student in `folder`, for whoever would train it again: one of a former version is none."""
     try:
-        made = read_provenance(folder)
+        return read_provenance(folder)
     except CotDistillError:
-        return False
-    return made is not None and made.recipe_sha256 == recipe_sha256
+        return None
 
 
 def begin(

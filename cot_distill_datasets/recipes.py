@@ -34,13 +34,13 @@ _REFUSED = {
 def check_names(args: list[str], arguments: Iterable[Any]) -> str | None:
     """Check every name of a command line and of the recipe it gives as `--config`, and return the recipe's path.
 
-    `arguments` are the dataclasses whose fields are the names.
+    `args` has names and values apart (`--seed`, `7`); `arguments` are the dataclasses whose fields are the names.
 
     Raises:
         CotDistillError: a name is unknown, or the recipe cannot be read.
     """
     known = {field.name for kind in arguments for field in dataclasses.fields(kind)}
-    flags = [arg.removeprefix("--").partition("=")[0].replace("-", "_") for arg in args if arg.startswith("--")]
+    flags = [arg.removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")]
     _refuse_unknown("The command line", flags, known | {"config", "help"} | {f"no_{name}" for name in known})
     if "--config" not in args:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from .build import build
 from .evaluate import Evaluation, evaluate
 from .model_card import update_model_cards
-from .provenance import read_provenance
+from .provenance import whole_student
 from .release import read_release
 from .report import write_report
 from .resources import resource
@@ -72,10 +72,7 @@ def train(cell: Cell, data_file: str) -> None:
     Raises:
         CotDistillError: the training ended with an error.
     """
-    try:
-        made = read_provenance(cell.folder)
-    except CotDistillError:  # of a former version: trained again
-        made = None
+    made = whole_student(cell.folder)
     if made and made.data_files == {cell.config: data_file}:
         return
     command = [

@@ -11,7 +11,6 @@ import logging
 import sys
 from collections.abc import Iterable
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,7 +18,7 @@ from rich.text import Text
 
 from .preflight import check_prompt
 from .progress import track
-from .tasks import prompt
+from .tasks import prompt, task_folder
 from .taxonomy import CotDistillError
 
 
@@ -33,11 +32,10 @@ IGNORED = -100  # the label of a token that is not supervised
 
 def stop_strings(benchmark: str) -> list[str]:
     """Return what ends an answer in the task of a benchmark, beside the end token."""
-    from lm_eval import tasks
     from lm_eval.tasks._yaml_loader import load_yaml
 
     name = f"cot_{benchmark}"
-    task = load_yaml(Path(tasks.__file__).parent / "cot_distill" / name / f"{name}.yaml", resolve_func=False)
+    task = load_yaml(task_folder() / name / f"{name}.yaml", resolve_func=False)
     return list(task["generation_kwargs"]["until"])
 
 

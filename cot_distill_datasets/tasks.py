@@ -18,6 +18,13 @@ from .schema import FEATURES, Row, completion_text, eval_row
 from .taxonomy import RELEASE_NAME, CotDistillError, eval_config
 
 
+def task_folder() -> Path:
+    """Return where an install lays `eval_tasks/`: in lm-eval's own task folder."""
+    from lm_eval import tasks
+
+    return Path(tasks.__file__).parent / "cot_distill"
+
+
 def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Dataset]:
     """Return the test split of `benchmark` (or `math500`), as lm-eval's `custom_dataset` wants it.
 

@@ -122,13 +122,7 @@ def test_the_quick_start_runs_as_it_stands(student: Path) -> None:
 def test_the_quick_start_asks_a_question_of_the_students_kind(benchmark: str, asked: str, student: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", _card(student, config=f"answer-{benchmark}").text, re.DOTALL)
     compile(code, "card", "exec")
-    asked = {
-        "svamp": "How many",
-        "csqa": r"\nAnswer choices:\nA. ",
-        "strategyqa": "Could",
-        "math": r"$3^4 - 2 \\cdot 5$",
-    }
-    assert asked[benchmark] in code
+    assert asked in code
 
 
 def test_every_command_of_the_card_names_the_student_and_its_task(student: Path) -> None:

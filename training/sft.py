@@ -151,7 +151,7 @@ def main(
         examples=len(rows), rows_sha256=training_rows.rows_hash(rows),
     )  # fmt: skip
     folder = writable(training_args.output_dir)
-    if provenance.made_by(folder, made.recipe_sha256):
+    if (there := provenance.whole_student(folder)) and there.recipe_sha256 == made.recipe_sha256:
         PartialState().print(f"The student is in {folder} already, made by this recipe.")
         remove_checkpoints(folder)  # where a kill fell between the two
         return
@@ -185,9 +185,9 @@ def main(
 
 def parse(args: list[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelConfig, str | None]:
     """Read the command line and the recipe, whose path is returned; without either, the recipe of the demo student."""
-    if not any(arg.partition("=")[0] in ("--config", "--model_name_or_path", "-h", "--help") for arg in args):
-        args = ["--config", str(resource("training/recipes/demo.yaml")), *args]
     args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
+    if not {"--config", "--model_name_or_path", "-h", "--help"} & set(args):
+        args = ["--config", str(resource("training/recipes/demo.yaml")), *args]
     dataclasses = (ScriptArguments, SFTConfig, trl.ModelConfig)
     recipe = check_names(args, dataclasses)
     return *trl.TrlParser(dataclasses).parse_args_and_config(args), recipe
