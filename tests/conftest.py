@@ -38,6 +38,12 @@ def provenance_of(**known: Any) -> Provenance:
     return Provenance(**rest | known)
 
 
+def cells(table: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return the rows `left | right` of each kind of answer; ∅ is an empty text, ⏎ a line break."""
+    rows = [(kind, *line.strip().split(" | ")) for kind, lines in table.items() for line in lines.strip().splitlines()]
+    return [(kind, left.replace("∅", "").replace("⏎", "\n"), right.replace("∅", "")) for kind, left, right in rows]
+
+
 @pytest.fixture(scope="session")
 def upstream() -> Path:
     """The paper's released files."""

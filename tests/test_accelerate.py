@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 BIN, SFT = Path(sys.executable).parent, ROOT / "training/sft.py"
 PROFILES = sorted((ROOT / "training/accelerate").glob("*.yaml"))
 RECIPES = sorted((ROOT / "training/recipes").glob("*.yaml"))
+FSDP = ("fsdp2", "multi_node")  # accelerate has no include
 STEPS = 20
 # Effective batches of 8, so two passes of 4 rows by one process and one pass by each of two.
 TRAINING = (
@@ -78,6 +79,11 @@ def test_the_command_of_a_profile_starts_what_it_says(
 
 def test_every_profile_is_tested() -> None:
     assert [path.stem for path in PROFILES] == ["cpu", "ddp", "fsdp2", "gpu", "multi_node", "zero3"]
+
+
+def test_fsdp_shards_alike_on_one_machine_and_on_several() -> None:
+    one, several = (yaml.safe_load((ROOT / f"training/accelerate/{name}.yaml").read_text()) for name in FSDP)
+    assert one["fsdp_config"] == several["fsdp_config"]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

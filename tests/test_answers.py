@@ -1,12 +1,9 @@
-r"""What a text concludes, and which answers are the same: a table of literal strings.
-
-The rows of `STRICT` and `FLEXIBLE` are `text | answer`, those of `SAME` and `OTHER` are `a | b`; ∅ is no answer, ⏎ a
-line break.
-"""
+"""What a text concludes: a table of literal strings, `text | answer`; ∅ is no answer, ⏎ a line break."""
 
 import pytest
+from conftest import cells
 
-from cot_distill_datasets.answers import equivalent, extract, normalise
+from cot_distill_datasets.answers import equivalent, extract
 
 
 # What stands behind "The answer is ".
@@ -312,78 +309,12 @@ FLEXIBLE = {
     """,
 }  # fmt: skip
 
-SAME = {
-    "number": r"""
-        18 | 18
-        1,000.0 | 1000
-        1/2 | 0.50
-        2/4 | 0.5
-        ½ | 0.5
-        1 1/2 | 1.5
-        3\frac{1}{2} | 3.5
-        \frac{3}{4} | 0.75
-        1.2e3 | 1,200
-        1.2 \times 10^3 | 1200
-        3×10^5 | 300,000
-        $7 | 7
-        $18.00 | 18
-        \$18 | 18
-        18 dollars | 18
-        18 cm² | 18
-        50% | 50
-        50\% | 50
-        **18** | 18
-        \boxed{18} | 18
-        $18$ | 18
-        \text{18} | 18
-        −3 | -3
-        -0 | 0
-        007 | 7
-        (18) | 18
-    """,
-    "choice": "B | b\n (B) | B\n Option B. | B\n B: 1/2 | B",
-    "boolean": "yes | True\n No. | False\n **true** | True",
-    "math": r"\frac12 | 0.5",
-}  # fmt: skip
-
-OTHER = {
-    "number": r"""
-        18 | 1
-        18 | 180
-        3 | -3
-        0.5 | 0.05
-        1 1/2 | 11/2
-        1/3 | 0.333
-        18 and 19 | 18
-        18 + 1 | 18
-        18x | 180
-        2\pi | 2
-        x = 18 | 18
-        x | x
-        1/0 | 1/0
-        NaN | NaN
-        inf | inf
-        ∅ | ∅
-        ∅ | 0
-        3,4 | 34
-        9**9**9**9 | 9
-    """,
-    "choice": "B | C\n F | F\n ∅ | ∅\n A large one | A",
-    "boolean": "yes | no\n maybe | maybe\n ∅ | ∅",
-    "math": "∅ | ∅\n 5 | 7",
-}  # fmt: skip
-
-
-def _cells(table: dict[str, str]) -> list[tuple[str, str, str]]:
-    rows = [(kind, *line.strip().split(" | ")) for kind, lines in table.items() for line in lines.strip().splitlines()]
-    return [(kind, left.replace("∅", "").replace("⏎", "\n"), right.replace("∅", "")) for kind, left, right in rows]
-
 
 def test_the_tables_are_as_long_as_they_look() -> None:
-    assert sum(len(_cells(table)) for table in (STRICT, FLEXIBLE, SAME, OTHER)) >= 250
+    assert [len(cells(table)) for table in (STRICT, FLEXIBLE)] == [201, 78]
 
 
-@pytest.mark.parametrize(("kind", "stated", "answer"), _cells(STRICT))
+@pytest.mark.parametrize(("kind", "stated", "answer"), cells(STRICT))
 def test_strict_reads_the_closing_sentence(kind: str, stated: str, answer: str) -> None:
     for before in ("The answer is", "So 2 + 3 = 5.\nThe answer is", "The answer is 99. No: the final answer is"):
         assert extract(f"{before}{stated}" if stated[0] == ":" else f"{before} {stated}", kind, strict=True) == (
@@ -391,21 +322,11 @@ def test_strict_reads_the_closing_sentence(kind: str, stated: str, answer: str) 
         )
 
 
-@pytest.mark.parametrize(("kind", "text", "answer"), _cells(FLEXIBLE))
+@pytest.mark.parametrize(("kind", "text", "answer"), cells(FLEXIBLE))
 def test_flexible_falls_back_on_the_last_answer_that_stands_alone(kind: str, text: str, answer: str) -> None:
     assert extract(text, kind, strict=False) == (answer or None)
     if "answer is" not in text:
         assert extract(text, kind, strict=True) is None
-
-
-@pytest.mark.parametrize(("kind", "a", "b"), _cells(SAME))
-def test_the_same_answer_in_another_dress_is_equivalent(kind: str, a: str, b: str) -> None:
-    assert equivalent(a, b, kind) and equivalent(b, a, kind)
-
-
-@pytest.mark.parametrize(("kind", "a", "b"), _cells(OTHER))
-def test_other_or_no_answers_are_not_equivalent(kind: str, a: str, b: str) -> None:
-    assert not equivalent(a, b, kind) and not equivalent(b, a, kind)
 
 
 @pytest.mark.parametrize("kind", ["number", "choice", "boolean", "math"])
@@ -429,7 +350,3 @@ def test_endless_noise_is_no_answer_and_no_hold_up(noise: str, kind: str) -> Non
         assert extract(before + text, kind, strict=True) is None
         assert extract(before + text, kind, strict=False) in (None, "1", "1/2")
         assert not equivalent(before + text, "3", kind)
-
-
-def test_endless_digits_have_no_canonical_form() -> None:
-    assert normalise("9" * 10**6, "number") is None
