@@ -175,7 +175,8 @@ def test_a_full_disk_leaves_the_former_release_as_it_was(tmp_path: Path, few_pro
     """No file may grow over 10 kB: to the writer that is a disk that is full in the middle of a file."""
     build(tmp_path / "release")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    command = [sys.executable, "-m", "cot_distill_datasets.cli", "build", "--out", str(tmp_path / "release")]
+    # -B: the limit would cut bytecode too, of modules that every later process imports.
+    command = [sys.executable, "-B", "-m", "cot_distill_datasets.cli", "build", "--out", str(tmp_path / "release")]
     limited = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # noqa: E731
     ended = subprocess.run(command, preexec_fn=limited, capture_output=True, text=True)
     assert ended.returncode == 2

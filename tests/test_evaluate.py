@@ -105,7 +105,8 @@ def test_a_full_disk_is_said_and_keeps_the_old_result(student: Path) -> None:
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = ["evaluate", student, "--tasks", "cot_arith", "--backend", "hf", "--limit", "16"]
-    ended = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    # -B: the limit would cut bytecode too, of modules that every later process imports.
+    ended = subprocess.run([sys.executable, "-B", "-c", code, *command], capture_output=True, text=True)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr.split("cot-distill:")[-1]
     assert _results(student) == [before]
 
