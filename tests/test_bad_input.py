@@ -210,10 +210,10 @@ def _interrupted_build(out: Path) -> tuple[int, str]:
 
 def test_ctrl_c_is_one_sentence_and_the_former_release_stays(tmp_path: Path, few_problems: None) -> None:
     build(tmp_path / "release")
-    for _ in range(3):
+    for _ in range(5):
         before = (tmp_path / "release/release.json").read_bytes()
         returncode, said = _interrupted_build(tmp_path / "release")
-        if "Exception ignored in" not in said:  # Python loses an interrupt that falls into pyarrow's destructor
+        if returncode:  # at 0 the interrupt was lost: Python does so where it falls into a destructor of pyarrow
             break
     assert returncode == 130
     assert said.strip().endswith("cot-distill: interrupted; what was there is as it was.") and "Traceback" not in said
