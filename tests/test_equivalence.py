@@ -1,4 +1,4 @@
-r"""Which answers are the same: a table of literal strings, whose rows are `a | b`; ∅ is no answer."""
+"""Which answers are the same: a table of literal strings, whose rows are `a | b`; ∅ is no answer."""
 
 import pytest
 from conftest import cells

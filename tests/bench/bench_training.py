@@ -120,7 +120,7 @@ def _compare(student: Path, rows: Dataset, folder: Path, trained: int, rounds: i
         line(name, seconds[name], folder / f"{name}-{rounds - 1}")
     for name, train in {
         "TRL, nothing recomputed *": train_trl_unrecomputed,
-        "ours, bfloat16 **": train_in_bfloat16,
+        "ours, bfloat16 weights **": train_in_bfloat16,
     }.items():
         made = folder / train.__name__
         line(name, [_in_own_process(train, student, learnt, made)], made)
