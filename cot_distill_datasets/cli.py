@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from _thread import interrupt_main
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from .taxonomy import EDITIONS, RELEASE_NAME, CotDistillError
@@ -18,13 +22,31 @@ def main(args: list[str] | None = None) -> int:
     """Run one verb; what a user got wrong becomes one sentence and exit code 2."""
     options = _parser().parse_args(args)
     try:
-        return int(options.run(options))
+        with _no_interrupt_lost():
+            return int(options.run(options))
     except (CotDistillError, OSError) as error:
         _say(f"cot-distill: {error}")
         return 2
     except KeyboardInterrupt:
         _say("cot-distill: interrupted; what was there is as it was.")
         return 130
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Raise Ctrl-C once more where it fell into a destructor (such as pyarrow's), whose errors Python only prints."""
+
+    def raise_again(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            Timer(0.05, interrupt_main).start()  # not now: it would be lost in here
+        else:
+            former(lost)
+
+    former, sys.unraisablehook = sys.unraisablehook, raise_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
 
 
 def _parser() -> argparse.ArgumentParser:
