@@ -1,9 +1,11 @@
 """Checkpoints that a killed training goes on from: which are whole, and whose they are.
 
-    runs/smollm2-135m/gpt4o-l5-svamp/seed100/checkpoint-11/whole.json    {"recipe_sha256": "3f2a…", "seconds": 412.7}
+    runs/smollm2-135m/gpt4o-l5-svamp/seed100/checkpoint-11/whole.json
+    {"recipe_sha256": "3f2a…", "seconds": 412.7, "sharding": "none"}
 
 transformers writes a checkpoint file by file, and would go on from a half-written one. `begun.json` is its first file,
-and becomes `whole.json` once all are there; a checkpoint with neither is of another trainer, and is left alone.
+and becomes `whole.json` once all are there; a checkpoint with neither is of another trainer, and is left alone. So one
+that goes leaves its name first: a kill in the midst of a removal would leave a folder without either.
 """
 
 from __future__ import annotations
@@ -35,17 +37,18 @@ def mark_begun(folder: Path) -> None:
     write_whole(folder / _BEGUN, "{}")
 
 
-def mark_whole(folder: Path, recipe_sha256: str, seconds: float) -> None:
+def mark_whole(folder: Path, recipe_sha256: str, seconds: float, sharding: str) -> None:
     """Say that all files of a checkpoint are written."""
-    write_whole(folder / _BEGUN, json.dumps({"recipe_sha256": recipe_sha256, "seconds": round(seconds, 1)}))
+    mark = {"recipe_sha256": recipe_sha256, "seconds": round(seconds, 1), "sharding": sharding}
+    write_whole(folder / _BEGUN, json.dumps(mark))
     os.replace(folder / _BEGUN, folder / _WHOLE)
 
 
-def last_checkpoint(student: Path, recipe_sha256: str) -> Checkpoint | None:
+def last_checkpoint(student: Path, recipe_sha256: str, sharding: str) -> Checkpoint | None:
     """Return the last whole checkpoint of a student, or None where there is none.
 
     Raises:
-        CotDistillError: it is of another recipe, or another trainer wrote checkpoints there.
+        CotDistillError: it is of another recipe or sharding, or another trainer wrote checkpoints there.
     """
     checkpoints = _checkpoints(student)
     whole = [folder for folder in checkpoints if (folder / _WHOLE).is_file()]
@@ -56,12 +59,17 @@ def last_checkpoint(student: Path, recipe_sha256: str) -> Checkpoint | None:
         )
     if not whole:
         return None
-    last = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]))
+    last = whole[-1]
     marked = json.loads((last / _WHOLE).read_text())
     if marked["recipe_sha256"] != recipe_sha256:
         raise CotDistillError(
             f"{last} is of another recipe (other settings, rows or base model): run that recipe again to go on from "
             f"it, remove the checkpoints to begin anew, or give another `--output_dir`."
+        )
+    if marked["sharding"] != sharding:
+        raise CotDistillError(
+            f"{last} was sharded by {marked['sharding']}, and this run by {sharding}, which cannot read it: launch it "
+            "with the former profile, or remove the checkpoints to begin anew."
         )
     return Checkpoint(last, marked["seconds"])
 
@@ -71,14 +79,28 @@ def remove_half_written(student: Path) -> None:
     for folder in _checkpoints(student):
         if (folder / _BEGUN).is_file():
             print(f"{folder} is half-written: removed.", file=sys.stderr)
-            shutil.rmtree(folder)
+            _remove(folder)
+    _sweep(student)
 
 
-def remove_checkpoints(student: Path) -> None:
-    """Remove the checkpoints of a student that is whole: each is thrice its size, and nobody goes on from them."""
-    for folder in _checkpoints(student):
+def remove_checkpoints(student: Path, *, kept: int = 0) -> None:
+    """Remove all checkpoints but the last `kept`; each is thrice a student's size, and nobody goes on from them."""
+    checkpoints = _checkpoints(student)
+    for folder in checkpoints[: len(checkpoints) - kept]:
+        _remove(folder)
+    _sweep(student)
+
+
+def _remove(folder: Path) -> None:
+    os.replace(folder, folder.with_name(f".{folder.name}.old"))
+
+
+def _sweep(student: Path) -> None:
+    for folder in student.glob(".checkpoint-*.old"):
         shutil.rmtree(folder)
 
 
 def _checkpoints(student: Path) -> list[Path]:
-    return [folder for folder in student.glob("checkpoint-*") if folder.is_dir() and folder.name[11:].isdecimal()]
+    """Return the checkpoints of a student, by the number of their step."""
+    named = [folder for folder in student.glob("checkpoint-*") if folder.is_dir() and folder.name[11:].isdecimal()]
+    return sorted(named, key=lambda folder: int(folder.name[11:]))

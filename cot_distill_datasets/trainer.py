@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
 from transformers.trainer_pt_utils import BatchRebalanceSampler
 
-from .checkpoints import last_checkpoint, mark_begun, mark_whole, remove_half_written
+from .checkpoints import last_checkpoint, mark_begun, mark_whole, remove_checkpoints, remove_half_written
 from .supervision import IGNORED
 from .taxonomy import CotDistillError
 
@@ -71,11 +71,18 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
         self.recipe_sha256, self.in_order = recipe_sha256, in_order
         self.seconds_before = 0.0  # of the runs that led to the checkpoint this one goes on from
         self.began = time.monotonic()
+        # transformers deletes the old checkpoints before the new one is whole, and file by file.
+        self.checkpoints_kept, self.args.save_total_limit = self.args.save_total_limit, None
 
     @property
     def seconds(self) -> float:
         """Seconds of training, over all runs that it took."""
         return self.seconds_before + time.monotonic() - self.began
+
+    @property
+    def sharding(self) -> str:
+        """What shares weights and optimizer among the processes, and decides which files a checkpoint has."""
+        return "FSDP" if self.is_fsdp_enabled else "ZeRO" if self.is_deepspeed_enabled else "none"
 
     def resume(self) -> None:
         """Train to the end, from the last whole checkpoint where there is one.
@@ -84,7 +91,7 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
             CotDistillError: a checkpoint is of another recipe or trainer, a gradient no number, or the disk full.
         """
         student = Path(self.args.output_dir)
-        checkpoint = last_checkpoint(student, self.recipe_sha256)
+        checkpoint = last_checkpoint(student, self.recipe_sha256, self.sharding)
         if self.accelerator.is_main_process:
             remove_half_written(student)
         self.accelerator.wait_for_everyone()
@@ -114,7 +121,13 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
         return max(passes - rest, 0) if rest else 0
 
     def _run_epoch(self, **arguments: Any) -> None:
-        """Run an epoch in its own order: where a run goes on in its midst, transformers does not reach the sampler."""
+        """Run an epoch in its own order: where a run goes on in its midst, transformers does not reach the sampler.
+
+        Nor does it see that `max_steps` were done in the midst of an epoch: it would take one more.
+        """
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
         if isinstance(self.sampler, BatchRebalanceSampler):
             self.sampler.set_epoch(arguments["epoch"])
         super()._run_epoch(**arguments)
@@ -140,18 +153,29 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
         # `num_items_in_batch` counts the tokens of every process, and DDP averages the gradients (TRL's rule).
         return loss * self.accelerator.num_processes if self.args.average_tokens_across_devices else loss
 
+    def training_step(self, *arguments: Any, **named: Any) -> Any:
+        """Run a forward and a backward pass; in float16, where a gradient may be no number, the loss must be one."""
+        loss = super().training_step(*arguments, **named)
+        if self.args.fp16:
+            self._stop_unless_finite("loss", loss)
+        return loss
+
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Return the gradient's norm, and stop where it is no number: before the step that would break the weights.
 
-        In float16 it is now and then, and the scaler leaves such a step out.
+        In float16 it is none now and then, and the scaler leaves such a step out.
         """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if not self.args.fp16 and not math.isfinite(norm):
+        if not self.args.fp16:
+            self._stop_unless_finite("gradient", norm)
+        return norm
+
+    def _stop_unless_finite(self, what: str, value: Any) -> None:
+        if not math.isfinite(value):
             raise CotDistillError(
-                f"The gradient of step {self.state.global_step + 1} is {float(norm)}: the checkpoints before it are "
+                f"The {what} of step {self.state.global_step + 1} is {float(value)}: the checkpoints before it are "
                 "as they were; lower `--learning_rate`, or look for a broken row."
             )
-        return norm
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
@@ -161,7 +185,9 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc,name-defined]
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
-                mark_whole(folder, self.recipe_sha256, self.seconds)
+                mark_whole(folder, self.recipe_sha256, self.seconds, self.sharding)
+                if self.checkpoints_kept:
+                    remove_checkpoints(folder.parent, kept=self.checkpoints_kept)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write none: TRL's would stand beside each checkpoint, ours is written once the student is whole."""

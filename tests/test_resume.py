@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,13 @@ import pytest
 
 from cot_distill_datasets import arith
 from cot_distill_datasets.build import build
-from cot_distill_datasets.checkpoints import last_checkpoint, mark_begun, mark_whole, remove_half_written
+from cot_distill_datasets.checkpoints import (
+    last_checkpoint,
+    mark_begun,
+    mark_whole,
+    remove_checkpoints,
+    remove_half_written,
+)
 from cot_distill_datasets.students import write_untrained_demo
 from cot_distill_datasets.taxonomy import CotDistillError
 
@@ -94,7 +101,7 @@ def _checkpoint(student: Path, step: int, recipe: str | None) -> Path:
     folder = student / f"checkpoint-{step}"
     mark_begun(folder)
     if recipe:
-        mark_whole(folder, recipe, 1.5)
+        mark_whole(folder, recipe, 1.5, "none")
     return folder
 
 
@@ -102,7 +109,7 @@ def test_the_last_whole_checkpoint_is_taken_by_its_number(tmp_path: Path) -> Non
     for step in (9, 10, 2):
         _checkpoint(tmp_path, step, "a")
     _checkpoint(tmp_path, 11, None)
-    assert last_checkpoint(tmp_path, "a") == (tmp_path / "checkpoint-10", 1.5)
+    assert last_checkpoint(tmp_path, "a", "none") == (tmp_path / "checkpoint-10", 1.5)
 
 
 def test_half_written_checkpoints_are_removed_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +122,30 @@ def test_half_written_checkpoints_are_removed_with_a_line(tmp_path: Path, capsys
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     _checkpoint(tmp_path, 2, "a")
     with pytest.raises(CotDistillError, match=r"checkpoint-2 is of another recipe .*or give another `--output_dir`"):
-        last_checkpoint(tmp_path, "b")
+        last_checkpoint(tmp_path, "b", "none")
+
+
+def test_a_checkpoint_that_was_sharded_otherwise_is_refused(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, 2, "a")
+    with pytest.raises(CotDistillError, match=r"checkpoint-2 was sharded by none, and this run by FSDP, which cannot"):
+        last_checkpoint(tmp_path, "a", "FSDP")
+
+
+def test_a_kill_while_old_checkpoints_are_removed_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = [_checkpoint(tmp_path, step, "a") for step in (2, 4, 10)]
+
+    def killed(folder: Path) -> None:
+        (folder / "whole.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        remove_checkpoints(tmp_path, kept=2)
+    assert last_checkpoint(tmp_path, "a", "none") == (checkpoints[-1], 1.5)
+    remove_half_written(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(checkpoints[1:])
 
 
 def test_checkpoints_of_another_trainer_are_refused_and_stay(tmp_path: Path) -> None:
@@ -123,15 +153,15 @@ def test_checkpoints_of_another_trainer_are_refused_and_stay(tmp_path: Path) -> 
     foreign.mkdir()
     (foreign / "trainer_state.json").write_text("{}")
     with pytest.raises(CotDistillError, match="checkpoint-4 is of another trainer"):
-        last_checkpoint(tmp_path, "a")
+        last_checkpoint(tmp_path, "a", "none")
     remove_half_written(tmp_path)
     assert whole.is_dir() and foreign.is_dir()
 
 
 def test_a_folder_that_is_called_like_a_checkpoint_is_none(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-old").mkdir()
-    assert last_checkpoint(tmp_path, "a") is None
+    assert last_checkpoint(tmp_path, "a", "none") is None
 
 
 def test_without_a_checkpoint_a_training_begins_anew(tmp_path: Path) -> None:
-    assert last_checkpoint(tmp_path / "nothing", "a") is None
+    assert last_checkpoint(tmp_path / "nothing", "a", "none") is None

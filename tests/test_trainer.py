@@ -153,6 +153,23 @@ def test_label_smoothing_is_trls(student: Path, rows: Dataset, tmp_path: Path) -
     assert abs(_losses(plain)[-1] - _losses(ours)[-1]) > 0.01
 
 
+def test_a_run_killed_after_its_last_checkpoint_takes_no_step_more(
+    student: Path, rows: Dataset, tmp_path: Path
+) -> None:
+    """Its two steps end in the midst of an epoch, which has three."""
+    runs = [_trainer(student, rows, tmp_path, max_steps=2, save_strategy="steps", save_steps=1) for _ in range(2)]
+    for trainer in runs:
+        trainer.resume()
+    assert [trainer.state.global_step for trainer in runs] == [2, 2] and _losses(runs[0]) == _losses(runs[1])
+    for (name, a), (_, b) in zip(runs[0].model.named_parameters(), runs[1].model.named_parameters()):
+        assert torch.equal(a, b), name
+
+
+def test_as_many_checkpoints_stay_as_save_total_limit_says(student: Path, rows: Dataset, tmp_path: Path) -> None:
+    _trainer(student, rows, tmp_path, save_strategy="steps", save_steps=1, save_total_limit=2).resume()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+
+
 def _break(trainer: CotTrainer, what: str) -> None:
     """Let a weight, or its gradient, be no number in the third step, whose first pass is the ninth."""
     weight, passes = trainer.model.lm_head.weight, []
@@ -179,3 +196,13 @@ def test_what_is_no_number_stops_before_a_checkpoint_has_it(
     for weights in tmp_path.glob("checkpoint-*"):
         saved = AutoModelForCausalLM.from_pretrained(weights)
         assert all(parameter.isfinite().all() for parameter in saved.parameters())
+
+
+def test_in_float16_it_is_the_loss_that_must_be_a_number(student: Path, rows: Dataset, tmp_path: Path) -> None:
+    """There a gradient is none now and then, and the step is left out; on a CPU the rest is as in float32."""
+    trainer = _trainer(student, rows, tmp_path, save_strategy="steps", save_steps=1)
+    trainer.args.fp16 = True
+    _break(trainer, "weight")
+    with pytest.raises(CotDistillError, match=r"The loss of step 3 is nan: the checkpoints before"):
+        trainer.resume()
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
