@@ -30,11 +30,12 @@ _SETTINGS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs", "max_steps", "effective_batch_size",
     "max_length", "weight_decay", "max_grad_norm", "optim", "seed", "bf16", "packing",
 )  # fmt: skip
+_LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 # The beginnings of the trainer's arguments that do not decide the weights.
 _NO_MATTER = (
-    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "hub_", "push_to_hub",
+    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "hub_",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent", "dataloader_prefetch", "fsdp",
-    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "resume_from_checkpoint", "local_rank", "per_device_",
+    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "local_rank", "per_device_",
     "use_cpu", "gradient_accumulation_steps", "gradient_checkpointing", "dataset_num_proc",
     "include_num_input_tokens_seen", "chat_template_path",
 )  # fmt: skip
@@ -44,10 +45,10 @@ _NO_MATTER = (
 class Provenance:
     """Everything a reader needs to make the same student again.
 
-    `recipe_sha256` is over all that decides the weights: arguments, base model, chat template, rows. It leaves out
-    where a run computes and what it writes meanwhile: on more or fewer devices the same recipe goes on. `tokens_seen`
-    are those of all epochs, without padding, `supervised_tokens` those of one pass over the rows; `warnings` are
-    sentences for whoever uses the student.
+    `arguments` are all that decide the weights, with the hash of the rows; `recipe_sha256` is over them and the chat
+    template. They leave out where a run computes and what it writes meanwhile: on more or fewer devices the same
+    recipe goes on. `settings` are those that a card shows. `tokens_seen` are those of all epochs, without padding,
+    `supervised_tokens` those of one pass over the rows; `warnings` are sentences for whoever uses the student.
     """
 
     student: str
@@ -62,6 +63,7 @@ class Provenance:
     train_examples: int
     recipe: str | None  # the YAML file, null without one
     recipe_sha256: str
+    arguments: dict[str, Any]
     settings: dict[str, Any]
     lora: dict[str, Any] | None  # null: full fine-tuning
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _LIBRARIES})
@@ -72,7 +74,7 @@ class Provenance:
     steps: int = 0
     tokens_seen: int = 0
     supervised_tokens: int = 0
-    final_loss: float = 0.0  # of the last logged step: the mean over a resumed run would not be that of the whole
+    final_loss: float = 0.0  # the last of the log, by `logging_steps`; a mean of all would be one of the last run only
     train_seconds: float = 0.0  # of all runs that it took
     warnings: list[str] = field(default_factory=list)
 
@@ -130,7 +132,7 @@ def begin(
     model = dataclasses.asdict(model_args)
     decides = {name: value for name, value in args.to_dict().items() if not name.startswith(_NO_MATTER)}
     decides |= {"model": model, "rows": rows_sha256, "coarse_to_fine": script_args.coarse_to_fine}
-    decides |= {"chat_template": template}
+    hashed = json.dumps(decides | {"chat_template": template}, sort_keys=True)
     return Provenance(
         student=student,
         base_model=model_args.model_name_or_path,
@@ -143,9 +145,10 @@ def begin(
         data_files={str(config): files[str(config)] for config in mixture.configs if files},
         train_examples=examples,
         recipe=recipe,
-        recipe_sha256=sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest(),
+        recipe_sha256=sha256(hashed.encode()).hexdigest(),
+        arguments=decides,
         settings={name: getattr(args, name) for name in _SETTINGS} | {"coarse_to_fine": script_args.coarse_to_fine},
-        lora={"r": model_args.lora_r, "alpha": model_args.lora_alpha} if model_args.use_peft else None,
+        lora={name: model[name] for name in _LORA} if model_args.use_peft else None,
     )
 
 

@@ -2,7 +2,10 @@
 
 import json
 import os
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,8 +37,23 @@ def provenance_of(**known: Any) -> Provenance:
         "dataset": "eit/cot-distill",
         "config": "answer-arith",
     }
-    rest |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64, "settings": {}, "versions": {}}
+    rest |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64}
+    rest |= {"arguments": {}, "settings": {}, "versions": {}}
     return Provenance(**rest | known)
+
+
+def run_on_full_disk(*arguments: str, limit: int, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python where no file may grow over `limit` bytes: to a writer that is a disk that is full within a file.
+
+    -B: the limit would cut bytecode too, of modules that every later process imports.
+    """
+    return subprocess.run(
+        [sys.executable, "-B", *arguments],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        **options,
+    )
 
 
 def cells(table: dict[str, str]) -> list[tuple[str, str, str]]:

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from conftest import run_build
+from conftest import run_build, run_on_full_disk
 from pyarrow.parquet import ParquetWriter
 
 from cot_distill_datasets.build import build
@@ -173,13 +172,10 @@ def test_a_url_that_cannot_be_cloned_is_refused(
 
 
 def test_a_full_disk_leaves_the_former_release_as_it_was(tmp_path: Path, few_problems: None) -> None:
-    """No file may grow over 10 kB: to the writer that is a disk that is full in the middle of a file."""
     build(tmp_path / "release")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    # -B: the limit would cut bytecode too, of modules that every later process imports.
-    command = [sys.executable, "-B", "-m", "cot_distill_datasets.cli", "build", "--out", str(tmp_path / "release")]
-    limited = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # noqa: E731
-    ended = subprocess.run(command, preexec_fn=limited, capture_output=True, text=True)
+    command = ["-m", "cot_distill_datasets.cli", "build", "--out", str(tmp_path / "release")]
+    ended = run_on_full_disk(*command, limit=10_000)
     assert ended.returncode == 2
     assert (
         f"{tmp_path / 'release'} cannot be written, and is as it was" in ended.stderr

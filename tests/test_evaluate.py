@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import run_on_full_disk
 from lm_eval.models.huggingface import HFLM
 
 from cot_distill_datasets import CotDistillError
@@ -97,16 +98,14 @@ def test_a_full_disk_is_said_and_keeps_the_old_result(student: Path) -> None:
     (before,) = _results(student)
     # The limit lets the results be written, and cuts the samples: lm-eval only logs that.
     code = (
-        "import resource, sys\n"
+        "import sys\n"
         "from cot_distill_datasets.cli import main\n"
         "from cot_distill_datasets import evaluate\n"
         "evaluate.PARSER = 'another'\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    command = ["evaluate", student, "--tasks", "cot_arith", "--backend", "hf", "--limit", "16"]
-    # -B: the limit would cut bytecode too, of modules that every later process imports.
-    ended = subprocess.run([sys.executable, "-B", "-c", code, *command], capture_output=True, text=True)
+    command = ["evaluate", str(student), "--tasks", "cot_arith", "--backend", "hf", "--limit", "16"]
+    ended = run_on_full_disk("-c", code, *command, limit=60_000)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr.split("cot-distill:")[-1]
     assert _results(student) == [before]
 

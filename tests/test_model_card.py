@@ -68,7 +68,8 @@ def test_the_card_tells_what_made_the_student(student: Path) -> None:
     settings = {"learning_rate": 5e-5, "lr_scheduler_type": SchedulerType.COSINE}
     card = _card(
         student, base_model="org/base", config="0.2*gpt4o-fine-svamp+0.8*new_teacher-coarse-svamp", train_examples=693,
-        settings=settings, lora={"lora_r": 16}, warnings=["5 of 8 answers ran on."], hardware="4 H100",
+        settings=settings, lora={"lora_r": 16, "lora_alpha": 8}, warnings=["5 of 8 answers ran on."],
+        hardware="4 H100",
         recipe="/home/me/x.yaml", tokens_seen=123456, versions={"trl": "1.16.0"}, dataset_revision="paper",
     )  # fmt: skip
     data = card.data.to_dict()
@@ -81,7 +82,7 @@ def test_the_card_tells_what_made_the_student(student: Path) -> None:
         "[`org/base`](https://huggingface.co/org/base) fine-tuned on 693 rows of",
         "> **Warning:** 5 of 8 answers ran on.",
         "| `gpt4o-l5-svamp` | 0.2 | GPT-4o | l5 | of the Hub |",
-        "| learning_rate | 5e-05 |\n| lr_scheduler_type | cosine |\n| lora_r | 16 |",
+        "| learning_rate | 5e-05 |\n| lr_scheduler_type | cosine |\n| lora_r | 16 |\n| lora_alpha | 8 |",
         "| tokens seen, all epochs | 123,456 |",
         "| hardware | 4 H100; 1 process |",
         "| trl | 1.16.0 |",

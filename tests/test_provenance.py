@@ -1,5 +1,7 @@
 """The hash of a recipe: what decides the weights is in it, and nothing else."""
 
+import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,23 @@ from cot_distill_datasets import provenance
 
 
 @pytest.fixture
-def recipe_hash(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> Any:
+def begin(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> Any:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "training")
     monkeypatch.chdir(workplace)
     import sft
 
-    def recipe_hash(*args: str, rows_sha256: str = "a", template: str = "b") -> str:
+    def begin(*args: str, rows_sha256: str = "a", template: str = "b") -> provenance.Provenance:
         *arguments, recipe = sft.parse(list(args))
-        made = provenance.begin(
+        return provenance.begin(
             *arguments, student="x", recipe=recipe, examples=1, rows_sha256=rows_sha256, template=template
         )
-        return made.recipe_sha256
 
-    return recipe_hash
+    return begin
+
+
+@pytest.fixture
+def recipe_hash(begin: Any) -> Any:
+    return lambda *args, **named: begin(*args, **named).recipe_sha256
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,22 @@ def test_where_a_run_computes_and_what_it_logs_is_not_of_the_recipe(recipe_hash:
 def test_what_decides_the_weights_is_of_the_recipe(recipe_hash: Any, args: list[str]) -> None:
     demo = ["--config", str(Path(__file__).parents[1] / "training/recipes/demo.yaml")]
     assert recipe_hash(*demo, *args) != recipe_hash()
+
+
+def test_whatever_decides_the_weights_stands_in_the_provenance(begin: Any) -> None:
+    made = begin("--neftune_noise_alpha", "5", "--lora_dropout", "0.1", rows_sha256="c")
+    told = json.loads(json.dumps(made.arguments))
+    assert (told["neftune_noise_alpha"], told["adam_beta2"], told["rows"]) == (5.0, 0.98, "c")
+    assert told["model"]["lora_dropout"] == 0.1
+    hashed = sha256(json.dumps(told | {"chat_template": "b"}, sort_keys=True).encode()).hexdigest()
+    assert hashed == made.recipe_sha256
+
+
+def test_lora_is_told_by_its_arguments(begin: Any) -> None:
+    assert begin().lora is None
+    assert begin("--use_peft", "true", "--lora_r", "4").lora == {
+        "lora_r": 4, "lora_alpha": 32, "lora_dropout": 0.05, "lora_target_modules": None,
+    }  # fmt: skip
 
 
 def test_the_rows_and_the_chat_template_are_of_the_recipe(recipe_hash: Any) -> None:
