@@ -63,7 +63,7 @@ class Mixture:
     def __str__(self) -> str:
         if len(self.configs) == 1:
             return str(self.configs[0])
-        return "+".join(f"{weight:g}*{config}" for weight, config in zip(self.weights, self.configs))
+        return "+".join(f"{weight!r}*{config}" for weight, config in zip(self.weights, self.configs))
 
     @property
     def folder(self) -> str:

@@ -49,6 +49,8 @@ def check_answers(student: ReadBack, dataset: Any) -> list[str]:
     `dataset` has the tokens of the rows (`input_ids`, `labels`); an answer may be as long as the longest of those that
     were learned.
     """
+    import torch
+
     model, tokenizer = student
     prompts = []
     for row in dataset.select(range(min(ANSWERS, len(dataset)))):
@@ -59,7 +61,8 @@ def check_answers(student: ReadBack, dataset: Any) -> list[str]:
     batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(model.device)
     generated = model.generate(**batch, max_new_tokens=longest, do_sample=False)
     answers = generated[:, batch["input_ids"].shape[1] :]
-    capped = int((answers != tokenizer.eos_token_id).all(dim=1).sum())
+    ends = model.generation_config.eos_token_id  # one, or with that of the base model
+    capped = int((~torch.isin(answers, torch.tensor(ends, device=answers.device))).all(dim=1).sum())
     if capped * 2 <= len(prompts):
         return []
     return [

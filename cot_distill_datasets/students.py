@@ -65,7 +65,9 @@ def write_untrained(folder: Path, model_args: Any, tokenizer: PreTrainedTokenize
     model = AutoModelForCausalLM.from_pretrained(
         model_args.model_name_or_path, revision=model_args.model_revision, use_safetensors=True
     )
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    own = model.generation_config.eos_token_id or []  # as TRL gives its students: the recipe's end token and these
+    ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    model.generation_config.eos_token_id = list(dict.fromkeys(ends))
     with replaced_folder(folder) as staged:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)

@@ -7,11 +7,12 @@ from types import ModuleType
 
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from cot_distill_datasets.readback import read_back
+from cot_distill_datasets.readback import check_answers, read_back
 from cot_distill_datasets.taxonomy import CotDistillError
 from cot_distill_datasets.training_rows import load_training_rows
 
@@ -59,7 +60,7 @@ def test_lora_is_two_keys_and_leaves_a_whole_student(sft: ModuleType) -> None:
     assert before.keys() == after.keys()
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert changed and all("q_proj" in name or "v_proj" in name for name in changed)
-    assert json.loads((student / "provenance.json").read_text())["lora"] == {"r": 4, "alpha": 32}
+    assert json.loads((student / "provenance.json").read_text())["lora"]["lora_r"] == 4
     assert not list(student.glob("adapter*"))
 
 
@@ -90,6 +91,38 @@ def test_a_base_model_without_a_template_becomes_a_baseline_that_can_be_asked(sf
     assert AutoTokenizer.from_pretrained("runs/x/untrained").chat_template == template.read_text()
     weights = [load_file(folder / "model.safetensors") for folder in (base, Path("runs/x/untrained"))]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_baseline_ends_where_its_students_and_its_base_model_end(sft: ModuleType) -> None:
+    GenerationConfig(eos_token_id=7).save_pretrained("runs/demo/untrained")
+    Path("runs/demo/untrained").rename("base")
+    args = ["--model_name_or_path", "base", "--student", "x"]
+    sft.main(*sft.parse([*args, "--untrained", "true"]))
+    sft.main(*sft.parse([*args, *FEW]))
+    folders = ("runs/x/untrained", "runs/x/oracle-l3-arith/seed100")
+    assert [GenerationConfig.from_pretrained(folder).eos_token_id for folder in folders] == [[2, 7], [2, 7]]
+
+
+def test_a_baseline_that_has_results_stays(sft: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    (results := Path("runs/demo/untrained/results/results_1.json")).parent.mkdir()
+    results.write_text("{}")
+    sft.main(*sft.parse(["--untrained", "true"]))
+    assert results.is_file()
+    assert "is in runs/demo/untrained already, and stays" in capsys.readouterr().out
+
+
+def test_an_answer_that_the_end_token_of_the_base_model_ends_has_ended(student: Path) -> None:
+    read = read_back(
+        student,
+        AutoModelForCausalLM.from_pretrained(student).num_parameters(),
+        (student / "chat_template.jinja").read_text(),
+    )
+    rows = Dataset.from_dict({"input_ids": [[3, 4, 5, 6]], "labels": [[-100, -100, 5, 6]]})
+    assert len(check_answers(read, rows)) == 1
+    batch = torch.tensor([[3, 4]])
+    first = read.model.generate(batch, max_new_tokens=1, do_sample=False)[0, -1].item()
+    read.model.generation_config.eos_token_id = [2, first]
+    assert check_answers(read, rows) == []
 
 
 @pytest.fixture

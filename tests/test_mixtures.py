@@ -24,6 +24,11 @@ def release(workplace: Path) -> str:
     [
         ("gpt4o-fine-svamp", "gpt4o-l5-svamp", "gpt4o-l5-svamp"),
         (FINE_AND_COARSE, "0.2*oracle-l5-arith+0.8*oracle-l1-arith", "0.2-oracle-l5-arith+0.8-oracle-l1-arith"),
+        (
+            "0.33333333333*oracle-l1-arith+0.33333333333*oracle-l3-arith+0.33333333334*oracle-l5-arith",
+            "0.33333333333*oracle-l1-arith+0.33333333333*oracle-l3-arith+0.33333333334*oracle-l5-arith",
+            "0.33333333333-oracle-l1-arith+0.33333333333-oracle-l3-arith+0.33333333334-oracle-l5-arith",
+        ),
         (".5*human-math+.5*gpt4o-l2-math", "0.5*human-math+0.5*gpt4o-l2-math", "0.5-human-math+0.5-gpt4o-l2-math"),
     ],
 )

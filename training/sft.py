@@ -98,13 +98,13 @@ class SFTConfig(trl.SFTConfig):
             self.bf16 = bool(able) and not self.fp16
         super().__post_init__()
         rows_per_pass = self.per_device_train_batch_size * self.world_size
-        if self.effective_batch_size % rows_per_pass:
+        self.gradient_accumulation_steps, rest = divmod(self.effective_batch_size, rows_per_pass)
+        if rest or self.gradient_accumulation_steps < 1:
             raise CotDistillError(
                 f"The effective batch size of {self.effective_batch_size} is no multiple of {rows_per_pass}, the "
-                f"{self.per_device_train_batch_size} rows of each of {self.world_size} processes: "
-                "change `--per_device_train_batch_size`."
+                f"{self.per_device_train_batch_size} rows of each of {self.world_size} processes: change "
+                "`--per_device_train_batch_size`, the number of processes or `--effective_batch_size`."
             )
-        self.gradient_accumulation_steps = self.effective_batch_size // rows_per_pass
 
 
 def main(
@@ -131,9 +131,13 @@ def main(
             write_untrained_demo(UNTRAINED_DEMO)
     tokenizer = load_tokenizer(model_args, training_args)
     if script_args.untrained:
+        baseline = Path("runs", student, "untrained")
         if PartialState().is_main_process:
-            write_untrained(baseline := Path("runs", student, "untrained"), model_args, tokenizer)
-            print(f"The untrained student is in {baseline}.")
+            if baseline.is_dir():
+                print(f"The untrained student is in {baseline} already, and stays: it may have results.")
+            else:
+                write_untrained(baseline, model_args, tokenizer)
+                print(f"The untrained student is in {baseline}.")
         return
 
     mixture = Mixture.parse(script_args.dataset_config)
@@ -144,6 +148,8 @@ def main(
             script_args.dataset_name, mixture, script_args.dataset_revision, seed=training_args.seed
         )
     if script_args.coarse_to_fine:
+        if training_args.train_sampling_strategy != "batch_rebalance":
+            raise CotDistillError("`coarse_to_fine` needs `train_sampling_strategy: batch_rebalance`: others shuffle.")
         rows = coarse_to_fine(rows, seed=training_args.seed)
     made = provenance.begin(
         script_args, training_args, model_args,
@@ -153,7 +159,8 @@ def main(
     folder = writable(training_args.output_dir)
     if (there := provenance.whole_student(folder)) and there.recipe_sha256 == made.recipe_sha256:
         PartialState().print(f"The student is in {folder} already, made by this recipe.")
-        remove_checkpoints(folder)  # where a kill fell between the two
+        if PartialState().is_main_process:
+            remove_checkpoints(folder)  # where a kill fell between the two
         return
 
     training_args.model_init_kwargs = {
@@ -161,7 +168,7 @@ def main(
         "use_safetensors": True,  # other formats may hold code
         "attn_implementation": model_args.attn_implementation,
         "dtype": model_args.dtype,
-    } | (training_args.model_init_kwargs or {})
+    }
     trainer = CotTrainer(
         model=model_args.model_name_or_path,
         args=training_args,
