@@ -28,6 +28,15 @@ _REFUSED = {
     "eval_strategy": ("no", "students are evaluated by `cot-distill evaluate`"),
     "load_in_4bit": (False, "a student is trained in whole weights"),
     "load_in_8bit": (False, "a student is trained in whole weights"),
+    "model_init_kwargs": (None, "`dtype`, `attn_implementation` and `model_revision` are arguments of their own"),
+    "gradient_accumulation_steps": (1, "it follows from `effective_batch_size`"),
+    "auto_find_batch_size": (False, "it would change the effective batch size"),
+    "shuffle_dataset": (False, "rows are shuffled at each epoch"),
+    "data_seed": (None, "`seed` is that of the rows' order, too"),
+    "save_only_model": (False, "a run could not go on from its checkpoints"),
+    "ignore_data_skip": (False, "a run that goes on would take rows twice"),
+    "resume_from_checkpoint": (None, "a run goes on by itself"),
+    "push_to_hub": (False, "it would publish a student before its check and card: `hf upload USER/NAME FOLDER` after"),
 }
 
 

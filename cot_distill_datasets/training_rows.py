@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from datasets import Dataset, load_dataset
+from datasets.exceptions import DatasetsError
 
 from .build import build
 from .mixtures import Mixture, mix
@@ -41,6 +42,9 @@ def load_training_rows(name: str, config: str, revision: str | None = None) -> D
         ) from error
     except ValueError as error:  # an empty split, or no such config
         raise CotDistillError(f"{name} has no training rows of `{parsed}`: {error}") from error
+    except DatasetsError as error:  # a broken file, a full disk
+        reason = error.__cause__ or error
+        raise CotDistillError(f"The rows of `{parsed}` in {name} cannot be read or cached: {reason}") from error
 
 
 def rows_hash(rows: Dataset) -> str:

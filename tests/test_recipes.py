@@ -1,10 +1,12 @@
 """What `training/sft.py` refuses before it trains, in one sentence each."""
 
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from conftest import run_on_full_disk
 from datasets import Dataset
 
 from cot_distill_datasets.taxonomy import CotDistillError
@@ -32,13 +34,33 @@ def test_an_edition_that_the_folder_is_not_of(sft: ModuleType) -> None:
     )
 
 
+def _dataset(folder: Path) -> Path:
+    """Write a dataset of one config without its rows, and return the path that they are to have."""
+    folder.mkdir()
+    front = "configs:\n- config_name: oracle-l3-arith\n  data_files:\n  - split: train\n    path: train.parquet\n"
+    (folder / "README.md").write_text(f"---\n{front}---\n")
+    return folder / "train.parquet"
+
+
 def test_a_split_without_rows(sft: ModuleType) -> None:
-    Path("empty/data").mkdir(parents=True)
-    Dataset.from_dict({"prompt": [], "completion": []}).to_parquet("empty/data/train.parquet")
-    front = "configs:\n- config_name: oracle-l3-arith\n  data_files:\n  - split: train\n    path: data/train.parquet\n"
-    Path("empty/README.md").write_text(f"---\n{front}---\n")
+    Dataset.from_dict({"prompt": [], "completion": []}).to_parquet(_dataset(Path("empty")))
     said = _refusal(sft, "--dataset_name", "empty")
     assert said == 'empty has no training rows of `oracle-l3-arith`: Instruction "train" corresponds to no data!'
+
+
+def test_a_file_that_is_no_parquet(sft: ModuleType) -> None:
+    _dataset(Path("broken")).write_bytes(b"PAR1 cut off")
+    said = _refusal(sft, "--dataset_name", "broken")
+    assert said.startswith("broken has no training rows of `oracle-l3-arith`: Parquet magic bytes not found")
+
+
+def test_a_disk_that_is_full_before_the_rows_are_cached(sft: ModuleType, tmp_path: Path) -> None:
+    new = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    ended = run_on_full_disk(str(ROOT / "training/sft.py"), limit=60_000, env=new)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    said = ended.stderr.strip().splitlines()[-1]
+    assert said.startswith("sft.py: The rows of `oracle-l3-arith` in eit/cot-distill cannot be read or cached: ")
+    assert "File too large" in said
 
 
 def test_a_recipe_for_another_architecture(sft: ModuleType) -> None:
@@ -78,6 +100,13 @@ def test_checkpoints_of_another_recipe(sft: ModuleType) -> None:
 
 def test_a_batch_that_the_processes_cannot_share(sft: ModuleType) -> None:
     assert "The effective batch size of 33 is no multiple of 32" in _refusal(sft, "--effective_batch_size", "33")
+    assert "The effective batch size of 0 is no multiple of 32" in _refusal(sft, "--effective_batch_size", "0")
+
+
+def test_an_order_that_the_sampler_would_not_keep(sft: ModuleType) -> None:
+    mixture = ["--dataset_config", "0.5*oracle-l1-arith+0.5*oracle-l3-arith", "--coarse_to_fine", "true"]
+    said = _refusal(sft, *mixture, "--train_sampling_strategy", "random")
+    assert said == "`coarse_to_fine` needs `train_sampling_strategy: batch_rebalance`: others shuffle."
 
 
 @pytest.mark.parametrize(
@@ -88,6 +117,15 @@ def test_a_batch_that_the_processes_cannot_share(sft: ModuleType) -> None:
         ("padding_free", "true", "`padding_free` stays False here"),
         ("truncation_mode", "keep_end", "`truncation_mode` stays 'keep_start' here"),
         ("eval_strategy", "steps", "`eval_strategy` stays 'no' here"),
+        ("model_init_kwargs", '{"trust_remote_code": true}', "`model_init_kwargs` stays None here"),
+        ("gradient_accumulation_steps", "8", "`gradient_accumulation_steps` stays 1 here"),
+        ("auto_find_batch_size", "true", "`auto_find_batch_size` stays False here"),
+        ("shuffle_dataset", "true", "`shuffle_dataset` stays False here"),
+        ("data_seed", "1", "`data_seed` stays None here"),
+        ("save_only_model", "true", "`save_only_model` stays False here"),
+        ("ignore_data_skip", "true", "`ignore_data_skip` stays False here"),
+        ("resume_from_checkpoint", "x", "`resume_from_checkpoint` stays None here"),
+        ("push_to_hub", "true", "`push_to_hub` stays False here"),
         ("load_in_4bit", "true", "`load_in_4bit` stays False here"),
         ("save_total_limit", "1", "`save_total_limit` is 2 or more"),
         ("pad_token", "<pad>", "has `<pad>`, which is no token of runs/demo/untrained"),
