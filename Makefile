@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # An editable install copies the task files, so an edit of one asks for an install.
 INSTALLED := pyproject.toml constraints.txt $(shell find eval_tasks -type f)
+# Containers set it for their images' size; here each of many processes would compile torch and transformers anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: .venv/installed
 	$(BIN)/cot-distill demo
