@@ -196,7 +196,14 @@ def test_ctrl_c_is_one_sentence_and_the_former_release_stays(tmp_path: Path, few
     build(tmp_path / "release")
     before = (tmp_path / "release/release.json").read_bytes()
     command = [sys.executable, "-m", "cot_distill_datasets.cli", "build", "--out", str(tmp_path / "release")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        # Where a shell has put all of this into the background, it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stderr
     with process, process.stderr:
         while not (tmp_path / ".release.new").exists():
@@ -215,7 +222,11 @@ def test_ctrl_c_is_not_lost_in_a_destructor(
     """Python prints what a destructor raises, and goes on; pyarrow's writer has one."""
     presses = iter([signal.SIGINT])
     monkeypatch.setattr(ParquetWriter, "__del__", lambda _: [signal.raise_signal(press) for press in presses])
-    assert main(["build", "--out", str(tmp_path / "release")]) == 130
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # as above
+    try:
+        assert main(["build", "--out", str(tmp_path / "release")]) == 130
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert capsys.readouterr().err.endswith("cot-distill: interrupted; what was there is as it was.\n")
     assert not (tmp_path / "release").exists()
 
