@@ -64,11 +64,16 @@ def test_lora_is_two_keys_and_leaves_a_whole_student(sft: ModuleType) -> None:
     assert not list(student.glob("adapter*"))
 
 
-def test_another_recipe_replaces_a_whole_student(sft: ModuleType) -> None:
+def test_another_recipe_says_so_and_replaces_a_whole_student(
+    sft: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = Path("runs/demo/oracle-l3-arith/seed100/provenance.json")
     sft.main(*sft.parse(FEW))
     first = json.loads(made.read_text())
+    capsys.readouterr()
     sft.main(*sft.parse([*FEW, "--learning_rate", "1e-5"]))
+    said = "The student in runs/demo/oracle-l3-arith/seed100 is of another recipe, and goes once this one is trained."
+    assert said in capsys.readouterr().out
     second = json.loads(made.read_text())
     assert (first["settings"]["learning_rate"], second["settings"]["learning_rate"]) == (8e-4, 1e-5)
     assert first["recipe_sha256"] != second["recipe_sha256"]

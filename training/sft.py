@@ -162,6 +162,8 @@ def main(
         if PartialState().is_main_process:
             remove_checkpoints(folder)  # where a kill fell between the two
         return
+    if there:
+        PartialState().print(f"The student in {folder} is of another recipe, and goes once this one is trained.")
 
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
