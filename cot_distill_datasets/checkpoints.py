@@ -86,7 +86,7 @@ def remove_half_written(student: Path) -> None:
 def remove_checkpoints(student: Path, *, kept: int = 0) -> None:
     """Remove all checkpoints but the last `kept`; each is thrice a student's size, and nobody goes on from them."""
     checkpoints = _checkpoints(student)
-    for folder in checkpoints[: len(checkpoints) - kept]:
+    for folder in checkpoints[: max(len(checkpoints) - kept, 0)]:
         _remove(folder)
     _sweep(student)
 

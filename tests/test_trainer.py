@@ -165,9 +165,14 @@ def test_a_run_killed_after_its_last_checkpoint_takes_no_step_more(
         assert torch.equal(a, b), name
 
 
-def test_as_many_checkpoints_stay_as_save_total_limit_says(student: Path, rows: Dataset, tmp_path: Path) -> None:
-    _trainer(student, rows, tmp_path, save_strategy="steps", save_steps=1, save_total_limit=2).resume()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(2, ["checkpoint-2", "checkpoint-3"]), (5, ["checkpoint-1", "checkpoint-2", "checkpoint-3"])]
+)
+def test_as_many_checkpoints_stay_as_save_total_limit_says(
+    limit: int, kept: list[str], student: Path, rows: Dataset, tmp_path: Path
+) -> None:
+    _trainer(student, rows, tmp_path, save_strategy="steps", save_steps=1, save_total_limit=limit).resume()
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def _break(trainer: CotTrainer, what: str) -> None:
