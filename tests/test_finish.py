@@ -60,7 +60,9 @@ def test_lora_is_two_keys_and_leaves_a_whole_student(sft: ModuleType) -> None:
     assert before.keys() == after.keys()
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert changed and all("q_proj" in name or "v_proj" in name for name in changed)
-    assert json.loads((student / "provenance.json").read_text())["lora"]["lora_r"] == 4
+    assert json.loads((student / "provenance.json").read_text())["lora"] == {
+        "lora_r": 4, "lora_alpha": 32, "lora_dropout": 0.05, "lora_target_modules": None,
+    }  # fmt: skip
     assert not list(student.glob("adapter*"))
 
 

@@ -78,12 +78,5 @@ def test_whatever_decides_the_weights_stands_in_the_provenance(begin: Any) -> No
     assert hashed == made.recipe_sha256
 
 
-def test_lora_is_told_by_its_arguments(begin: Any) -> None:
-    assert begin().lora is None
-    assert begin("--use_peft", "true", "--lora_r", "4").lora == {
-        "lora_r": 4, "lora_alpha": 32, "lora_dropout": 0.05, "lora_target_modules": None,
-    }  # fmt: skip
-
-
 def test_the_rows_and_the_chat_template_are_of_the_recipe(recipe_hash: Any) -> None:
     assert len({recipe_hash(), recipe_hash(rows_sha256="c"), recipe_hash(template="c")}) == 3

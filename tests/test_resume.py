@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -10,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import run_on_full_disk
 
 from cot_distill_datasets import arith
 from cot_distill_datasets.build import build
@@ -49,8 +48,8 @@ def _command(output: str) -> list[str]:
     return [sys.executable, str(SFT), *SETTINGS.split(), "--logging_steps", "1", "--output_dir", output]
 
 
-def _train(cwd: Path, output: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_command(output), cwd=cwd, text=True, capture_output=True, **options)
+def _train(cwd: Path, output: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_command(output), cwd=cwd, text=True, capture_output=True)
 
 
 def _kill_when(there: Callable[[], bool], cwd: Path, output: str) -> None:
@@ -63,18 +62,14 @@ def _kill_when(there: Callable[[], bool], cwd: Path, output: str) -> None:
     begun.wait()
 
 
-def _at_most_a_checkpoints_weights() -> None:
-    limit = 5_000_000  # bytes of a file: the weights have 3.7 MB, the optimizer's state twice as much
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-
 def test_a_training_killed_twice_and_out_of_disk_once_ends_as_one_that_was_not(small: Path) -> None:
     assert _train(small, "whole").returncode == 0
     student = small / "killed"
     _kill_when((student / "checkpoint-2/model.safetensors").exists, small, "killed")  # in the middle of writing it
     _kill_when((student / "checkpoint-4/whole.json").exists, small, "killed")  # in the middle of the second epoch
 
-    full = _train(small, "killed", preexec_fn=_at_most_a_checkpoints_weights)
+    # The weights have 3.7 MB, the optimizer's state twice as much.
+    full = run_on_full_disk(*_command("killed")[1:], limit=5_000_000, cwd=small)
     assert full.returncode == 2 and "Traceback" not in full.stderr
     (said,) = [line for line in full.stderr.splitlines() if line.startswith("sft.py: ")]
     assert "checkpoint-6 cannot be written" in said and "make room" in said

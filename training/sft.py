@@ -180,7 +180,7 @@ def main(
         recipe_sha256=made.recipe_sha256,
         in_order=script_args.coarse_to_fine,
     )
-    if model_args.use_peft and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+    if model_args.use_peft and trainer.sharding != "none":
         raise CotDistillError("LoRA is merged into a whole student: use training/accelerate/gpu.yaml or ddp.yaml.")
     if trainer.is_world_process_zero():
         made.warnings += supervision.check_supervision(
