@@ -1,144 +1,157 @@
-"""The command `cot-distill`. Data goes to stdout, messages to stderr.
+"""The command `cot-distill`: parse, call, print. Data goes to stdout, messages to stderr.
 
-Exit codes: 0 done; 1 done except for what is named; 2 refused, nothing written.
+Exit codes: 0 done; 1 done except for what is named; 2 rejected, nothing written; 130 interrupted.
 """
-
-from __future__ import annotations
 
 import argparse
 import sys
-from _thread import interrupt_main
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from threading import Timer
-from typing import Any
+from typing import Any, NoReturn
 
-from .taxonomy import EDITIONS, RELEASE_NAME, CotDistillError
+from .errors import CotDistillError, nearest
+from .names import RELEASE_NAME
+from .release.editions import DEFAULT_EDITION, EDITIONS
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run one verb; what a user got wrong becomes one sentence and exit code 2."""
-    options = _parser().parse_args(args)
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command. A user's mistake becomes one sentence and exit code 2."""
+    args = sys.argv[1:] if args is None else args
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return 0
+    options = parser.parse_args(args)
     try:
-        with _no_interrupt_lost():
-            return int(options.run(options))
+        return int(options.run(options))
     except (CotDistillError, OSError) as error:
-        _say(f"cot-distill: {error}")
+        _message(f"cot-distill: {error}")
         return 2
     except KeyboardInterrupt:
-        _say("cot-distill: interrupted; what was there is as it was.")
+        _message("cot-distill: interrupted. Existing files were not changed.")
         return 130
 
 
-@contextmanager
-def _no_interrupt_lost() -> Iterator[None]:
-    """Raise Ctrl-C once more where it fell into a destructor (such as pyarrow's), whose errors Python only prints."""
+class _Parser(argparse.ArgumentParser):
+    """argparse with "did you mean" for commands, options and choices, and errors of one sentence."""
 
-    def raise_again(lost: sys.UnraisableHookArgs) -> None:
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            Timer(0.05, interrupt_main).start()  # not now: it would be lost in here
-        else:
-            former(lost)
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
 
-    former, sys.unraisablehook = sys.unraisablehook, raise_again
-    try:
-        yield
-    finally:
-        sys.unraisablehook = former
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options = list(self._option_string_actions)
+        for arg in args or ():
+            if self._subparsers and not arg.startswith("-"):
+                break  # the options behind a command are the command's
+            name = arg.partition("=")[0]
+            if arg.startswith("--") and not any(option.startswith(name) for option in options):
+                self.error(f"unknown option `{name}`: use {nearest(name, options, limit=3)}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"unknown `{value}`: use {nearest(value, action.choices, limit=8)}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cot-distill", description="Distill Chain-of-Thought into small models.")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-
-    build = verbs.add_parser("build", help="write the release folder, a Hub dataset repo")
-    build.add_argument("--upstream", metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone")
-    build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
-    build.add_argument("--out", type=Path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s")
-    build.add_argument("--edition", choices=EDITIONS, default="clean", help="default: %(default)s")
-    build.add_argument("--unchecked", action="store_true", help="keep benchmarks without a test split: leaks may stay")
-    build.add_argument("--strict", action="store_true", help="refuse where a file is absent or cannot be read")
-    build.set_defaults(run=_build)
-
-    export = verbs.add_parser("export", help="write training configs for another trainer; a former export is replaced")
-    _add_folder(export)
-    export.add_argument("--to", choices=["llamafactory"], required=True, help="the trainer that is to read them")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="its `dataset_dir`")
-    export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
-    export.set_defaults(run=_export)
-
-    audit = verbs.add_parser("audit", help="read a release back; exit code 1 where its edition breaks a promise")
-    _add_folder(audit)
-    audit.set_defaults(run=_audit)
-
-    publish = verbs.add_parser("publish", help="bring a release folder to the Hub: one commit and a tag")
-    _add_folder(publish)
-    publish.add_argument(
-        "--repo-id", required=True, metavar="USER/NAME", help="the dataset repo, made if it is not there"
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="cot-distill",
+        description="Distill chain-of-thought reasoning into small models.",
+        epilog="See README.md.",
     )
-    publish.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    publish.set_defaults(run=_publish)
-
-    evaluate = verbs.add_parser("evaluate", help="ask a student the test questions, through lm-eval")
-    evaluate.add_argument("student", type=Path, metavar="STUDENT", help="its folder; results go to STUDENT/results")
-    evaluate.add_argument(
-        "--tasks", nargs="+", required=True, metavar="TASK", help="tasks or groups: cot_svamp, cot_distill, …"
-    )
-    evaluate.add_argument("--backend", choices=["vllm", "hf"], default="vllm", help="default: %(default)s")
-    evaluate.add_argument(
-        "--release", type=Path, metavar="DIR", help=f"the test splits, default: {RELEASE_NAME}, else the Hub"
-    )
-    evaluate.add_argument("--limit", type=_positive, metavar="N", help="the first N questions of each task only")
-    evaluate.add_argument(
-        "--model-args", type=_model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
-    )
-    evaluate.set_defaults(run=_evaluate)
-
-    report = verbs.add_parser(
-        "report", help="write one report of the students' results, by whichever command they were made"
-    )
-    report.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
-    report.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
-    report.set_defaults(run=_report)
-
-    card = verbs.add_parser("card", help="write a trained student's model card again, with the scores that it has now")
-    card.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
-    card.set_defaults(run=_card)
-
-    demo = verbs.add_parser("demo", help="build, train two students, evaluate them, write runs/demo/report.md")
-    demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities to train, default: l3")
-    demo.set_defaults(run=_demo)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('cot-distill')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_dataset_commands(commands)
+    _add_student_commands(commands)
     return parser
 
 
-def _positive(given: str) -> int:
-    if not given.isdecimal() or not int(given):
-        raise argparse.ArgumentTypeError(f"{given!r} is no number of questions: 1 or more")
-    return int(given)
+def _add_dataset_commands(commands: Any) -> None:
+    build = _add(commands, _build)
+    build.add_argument("--upstream", metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone")
+    build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
+    build.add_argument("--out", type=Path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s")
+    build.add_argument("--edition", choices=list(EDITIONS), default=DEFAULT_EDITION.name, help="default: %(default)s")
+    build.add_argument("--unchecked", action="store_true", help="keep benchmarks without a test split: rows may leak")
+    build.add_argument("--strict", action="store_true", help="fail if a file is missing or cannot be read")
+
+    _add_folder(_add(commands, _audit))
+
+    publish = _add(commands, _publish)
+    _add_folder(publish)
+    publish.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the dataset repo; created if missing")
+    publish.add_argument("--dry-run", action="store_true", help="list the steps without carrying them out")
+
+    export = _add(commands, _export)
+    _add_folder(export)
+    export.add_argument("--to", choices=["llamafactory"], required=True, help="the trainer")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the trainer's `dataset_dir`")
+    export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
 
 
-def _model_args(given: str) -> dict[str, Any]:
-    from lm_eval.utils import simple_parse_args_string
-
-    if not all("=" in argument for argument in given.split(",")):
-        raise argparse.ArgumentTypeError(f"{given!r} is not NAME=VALUE,NAME=VALUE,…")
-    return dict(simple_parse_args_string(given))
-
-
-def _add_folder(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "folder", type=Path, nargs="?", default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s"
+def _add_student_commands(commands: Any) -> None:
+    evaluate = _add(commands, _evaluate)
+    evaluate.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
+    evaluate.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="cot_svamp, cot_distill, …")
+    evaluate.add_argument("--backend", choices=["vllm", "hf"], default="vllm", help="default: %(default)s")
+    evaluate.add_argument("--release", type=Path, metavar="DIR", help=f"test splits; default: {RELEASE_NAME}")
+    evaluate.add_argument("--limit", type=_positive, metavar="N", help="only the first N questions of each task")
+    evaluate.add_argument(
+        "--model-args", type=_model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
     )
 
+    report = _add(commands, _report)
+    report.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
+    report.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
 
-def _say(message: str) -> None:
+    _add(commands, _card).add_argument("students", type=Path, nargs="+", metavar="STUDENT")
+
+    demo = _add(commands, _demo)
+    demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities; default: %(default)s")
+
+
+def _add(commands: Any, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    """Add the command of a function `_name`, whose docstring is a sentence and an example."""
+    description, example = (part.strip() for part in (run.__doc__ or "").split("\n\n"))
+    command: argparse.ArgumentParser = commands.add_parser(
+        run.__name__[1:], help=description, description=description, epilog=f"Example: {example}"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    folder = Path(RELEASE_NAME)
+    command.add_argument("folder", type=Path, nargs="?", default=folder, metavar="DIR", help="default: %(default)s")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _model_args(text: str) -> dict[str, Any]:
+    if not all("=" in argument for argument in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE,NAME=VALUE,…")
+    from lm_eval.utils import simple_parse_args_string
+
+    return dict(simple_parse_args_string(text))
+
+
+def _message(message: str) -> None:
     print(message, file=sys.stderr)
 
 
 def _build(options: argparse.Namespace) -> int:
-    from .build import build
+    """Write the release folder, a Hub dataset repo.
+
+    cot-distill build --upstream ../shared/upstream --benchmarks ../shared/benchmarks
+    """
+    from .release.build import build
 
     release = build(
         options.out.resolve(), options.upstream, options.benchmarks,
@@ -146,99 +159,131 @@ def _build(options: argparse.Namespace) -> int:
     )  # fmt: skip
     for stats in release.configs:
         print(f"{stats.name}\t{stats.rows}")
-    for why in dict.fromkeys(release.left_out.values()):
-        names = [name for name, reason in release.left_out.items() if reason == why]
-        _say(f"left out: {', '.join(names)}: {why}")
+    for reason in dict.fromkeys(release.left_out.values()):
+        names = [name for name, other in release.left_out.items() if other == reason]
+        _message(f"skipped: {', '.join(names)}: {reason}")
     if release.absent:
-        _say(f"{len(release.absent)} files of the manifest are absent and were passed over: the card names them.")
+        _message(f"{len(release.absent)} files of the manifest are missing: the dataset card lists them.")
     if release.unchecked:
-        _say(f"Not checked for leaks: {', '.join(release.unchecked)}.")
+        _message(f"Not checked for leaks: {', '.join(release.unchecked)}.")
     rows = sum(stats.rows for stats in release.configs)
-    _say(f"Edition `{release.edition}`: {len(release.configs)} configs with {rows:,} rows are in {options.out}.")
+    _message(
+        f"Wrote {len(release.configs)} configs with {rows:,} rows (edition `{release.edition.name}`) to {options.out}."
+    )
     if options.out.resolve() == Path(RELEASE_NAME).resolve():
-        _say(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder, not the Hub, whatever its `revision`.')
-    _say(f"Check it with `cot-distill audit {options.out}`.")
+        _message(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder instead of the Hub.')
+    _message(f"Check it with `cot-distill audit {options.out}`.")
     return 1 if release.left_out else 0
 
 
-def _export(options: argparse.Namespace) -> int:
-    from .export import export_llamafactory
-
-    exported = export_llamafactory(options.folder, options.out, options.config)
-    for stats in exported:
-        print(f"{stats.name}\t{stats.rows}")
-    _say(f"{len(exported)} configs are in {options.out}: give it to LLaMA-Factory as `dataset_dir`.")
-    return 0
-
-
 def _audit(options: argparse.Namespace) -> int:
-    from .audit import PAGE, audit
+    """Check every promise of a release; exit code 1 if one is broken.
 
-    done = audit(options.folder)
-    for said in done.broken:
-        _say(f"broken: {said}")
-    if not done.broken:
-        _say(f"Every promise of the edition `{done.edition}` is kept.")
+    cot-distill audit eit/cot-distill
+    """
+    from .release.audit import PAGE, audit
+
+    report = audit(options.folder)
+    for violation in report.broken:
+        _message(f"broken: {violation}")
+    if not report.broken:
+        _message(f"Every promise of the edition `{report.edition}` is kept.")
     print(options.folder / PAGE)
-    return 1 if done.broken else 0
+    return 1 if report.broken else 0
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from .hub import publish
+    """Publish an audited release folder to the Hub: one commit and a tag.
 
-    done = publish(options.folder, options.repo_id, dry_run=options.dry_run)
+    cot-distill publish --repo-id USER/NAME --dry-run
+    """
+    from .release.publish import publish
+
+    publication = publish(options.folder, options.repo_id, dry_run=options.dry_run)
     if options.dry_run:
-        for verb, what in done.steps:
-            print(f"{verb}\t{what}")
+        for verb, name in publication.steps:
+            print(f"{verb}\t{name}")
     else:
-        print(done.commit)
-    counts = ", ".join(f"{verb} {number}" for verb, number in Counter(verb for verb, _ in done.steps).items())
-    where = f"{options.repo_id} at `{done.revision}`, {done.tag}"
-    _say(f"{where}: {counts or 'nothing to do'}{' (not done: --dry-run)' if options.dry_run else ''}.")
-    if done.unfinished:
-        _say(f"not done: {done.unfinished}")
-    return 1 if done.unfinished else 0
+        print(publication.commit)
+    counts = ", ".join(f"{verb} {n}" for verb, n in Counter(verb for verb, _ in publication.steps).items())
+    target = publication.target
+    dry_run = " (not carried out: --dry-run)" if options.dry_run else ""
+    _message(f"{target.repo_id} at `{target.revision}`, {target.tag}: {counts or 'nothing to do'}{dry_run}.")
+    if publication.unfinished:
+        _message(f"not done: {publication.unfinished}")
+    return 1 if publication.unfinished else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write training configs for another trainer, replacing an older export.
+
+    cot-distill export --to llamafactory --out llamafactory_data --config gpt4o-fine-svamp
+    """
+    from .release.export import export_llamafactory
+
+    configs = export_llamafactory(options.folder, options.out, options.config)
+    for stats in configs:
+        print(f"{stats.name}\t{stats.rows}")
+    _message(f"Wrote {len(configs)} configs to {options.out}: pass it to LLaMA-Factory as `dataset_dir`.")
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .evaluate import Evaluation, evaluate
-    from .model_card import update_model_cards
-    from .provenance import read_provenance
-    from .report import ReportRow, table
+    """Evaluate a student with lm-eval; results go to STUDENT/results.
 
-    how = Evaluation(
-        backend=options.backend, release=options.release, limit=options.limit,
-        model_args=options.model_args,
-    )  # fmt: skip
-    scores = evaluate(options.student, [name for given in options.tasks for name in given.split(",")], how)
-    made = read_provenance(options.student)
-    print(table([ReportRow(options.student, score, made) for score in scores]))
+    cot-distill evaluate runs/demo/oracle-l3-arith/seed100 --tasks cot_arith --backend hf
+    """
+    from .evaluation.results import Student
+    from .evaluation.run import EvaluationConfig, evaluate
+    from .reports.model_card import update_model_cards
+    from .reports.tables import score_table
+
+    student = Student.open(options.student)
+    config = EvaluationConfig(
+        backend=options.backend, release=options.release, limit=options.limit, model_args=options.model_args
+    )
+    scores = evaluate(student, [name for text in options.tasks for name in text.split(",")], config)
+    print(score_table(scores))
     try:
-        if made:
-            update_model_cards([options.student])
+        if student.provenance:
+            update_model_cards(student)
     except CotDistillError as error:  # of other results that the student has
-        _say(f"The model card is as it was: {error}")
+        _message(f"The model card was not changed: {error}")
         return 1
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .report import write_report
+    """Write one report of several students' results.
 
-    print(write_report(options.out, options.students))
+    cot-distill report runs/demo/untrained runs/demo/oracle-l3-arith/seed100
+    """
+    from .evaluation.results import Student
+    from .reports.report import write_report
+
+    print(write_report(options.out, [Student.open(folder) for folder in options.students]))
     return 0
 
 
 def _card(options: argparse.Namespace) -> int:
-    from .model_card import update_model_cards
+    """Write the model card of a student again, with its current scores.
 
-    for path in update_model_cards(options.students):
+    cot-distill card runs/demo/oracle-l3-arith/seed100
+    """
+    from .evaluation.results import Student
+    from .reports.model_card import update_model_cards
+
+    for path in update_model_cards(*(Student.open(folder) for folder in options.students)):
         print(path)
     return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .study import demo
+    """Build, train two students, evaluate them, write runs/demo/report.md.
+
+    cot-distill demo --levels all
+    """
+    from .studies.demo import demo
 
     print(demo(all_levels=options.levels == "all"))
     return 0

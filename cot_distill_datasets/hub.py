@@ -1,12 +1,8 @@
-"""Publish a release folder: one edition becomes one commit on its revision of a Hub dataset repo, then a tag.
+"""Publish a folder to a Hub repo: one commit on one revision, then a tag.
 
-    cot-distill publish --repo-id eit/cot-distill --dry-run
-
-`clean` goes to `main` (tag `v0.1.0`), `paper` to the branch `paper` (`v0.1.0-paper`), `aligned` likewise. The tag is
-last: where it is, the release is whole. A run cut off shows all of its files or none, and the next one goes on.
+The tag is the last step: a tagged revision is complete. If a run is interrupted, the Hub shows all of its files or
+none, and the next run continues from there. This module is independent of datasets and students.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,119 +14,119 @@ from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-from .audit import passed
-from .folders import locked
-from .release import INDEX, Release, existing_release
-from .taxonomy import CotDistillError
+from .errors import CotDistillError
 
 
-_REFUSALS = {
-    401: "the Hub does not know you: run `hf auth login` with a token that may write there",
-    403: "the Hub does not let your token do this: use one that may write there",
-    404: "the Hub shows your token no such dataset: check the name, and what the token may read",
-    409: "somebody else made it meanwhile, or it is hidden from your token: look at it, then run this again",
-    412: "somebody else committed meanwhile, and their commit stands: look at it, then run this again",
-    429: "the Hub has had too many requests from you: wait some minutes, then run this again",
+_REJECTIONS = {
+    401: "not logged in: run `hf auth login` with a token that has write access",
+    403: "the token has no write access: use one that has",
+    404: "the repo does not exist or the token cannot see it: check the name and the token's read access",
+    409: "the repo already exists or the token cannot see it: look at it, then run this again",
+    412: "another commit was made in the meantime and was kept: look at it, then run this again",
+    429: "too many requests: wait some minutes, then run this again",
 }
-_NO_ANSWER = "the Hub gives no proper answer: run this again later, it goes on from what is there"
+_NO_ANSWER = "the Hub did not answer properly: run this again later, it continues from what the Hub has"
 
 
 @dataclass(frozen=True)
-class Published:
-    """What was done, or with `dry_run` would be. Without steps the release was there."""
+class Target:
+    """Where a folder goes: `index` is the file whose presence on the Hub means that the repo already holds one."""
 
+    repo_id: str
+    repo_type: str
     revision: str
     tag: str
+    index: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The steps that were carried out, or are planned. Without steps, the Hub already had everything."""
+
+    target: Target
     steps: list[tuple[str, str]]  # in order: ("create", "eit/x"), ("add", "README.md"), …, ("tag", "v0.1.0")
-    commit: str = ""  # the one that is the release; in a plan the one to build on, empty where there is no repo
+    commit: str = ""  # the commit that holds the folder; in a plan its parent, empty if the repo does not exist
     unfinished: str | None = None  # why the commit has no tag
 
 
-def publish(folder: Path, repo_id: str, *, dry_run: bool = False) -> Published:
-    """Make the Hub dataset `repo_id` hold the release in `folder`, at the revision of its edition.
-
-    Raises:
-        CotDistillError: `folder` is no release or did not pass its audit, its tag names other files, or the Hub
-            refuses; no file there changed.
-    """
-    folder = folder.resolve()
-    existing_release(folder)  # before a lock is laid beside something else
+def check_repo_id(repo_id: str) -> None:
+    """Check that a repo id has an owner and a name. Raises CotDistillError if it does not."""
     if repo_id.count("/") != 1:
-        raise CotDistillError(f"{repo_id!r} names no dataset of the Hub: give USER/NAME as --repo-id.")
-    with _one_sentence(repo_id), locked(folder):
-        if not passed(folder):  # under the lock: a build in between would bring rows that nobody audited
-            raise CotDistillError(
-                f"{folder} was not audited as it lies there, or breaks a promise of its edition: "
-                f"run `cot-distill audit {folder}` first."
-            )
-        plan = _plan(HfApi(), folder, repo_id, existing_release(folder))
-        return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, repo_id, plan)
+        raise CotDistillError(f"{repo_id!r} is not the name of a Hub repo: pass USER/NAME as --repo-id.")
 
 
-def _plan(api: HfApi, folder: Path, repo_id: str, release: Release) -> Published:
-    """Compare the folder with the Hub, and write nothing.
+def publish_folder(folder: Path, target: Target, *, dry_run: bool = False) -> Publication:
+    """Make the Hub repo hold the files of `folder` at the target's revision, in one commit and a tag.
 
-    Raises:
-        CotDistillError: the release's tag names other files, or its revision holds something else.
+    Raises CotDistillError, with no file on the Hub changed, if the tag exists with other files, the revision holds
+    something else, or the Hub rejects a request.
     """
-    revision, tag = release.revision, release.tag
+    with _one_sentence(target.repo_id):
+        plan = _plan(HfApi(), folder, target)
+        return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, plan)
+
+
+def _plan(api: HfApi, folder: Path, target: Target) -> Publication:
+    """Compare the folder with the Hub, and write nothing."""
+    repo_id, revision, tag = target.repo_id, target.revision, target.tag
     try:
-        refs = api.list_repo_refs(repo_id, repo_type="dataset")
+        refs = api.list_repo_refs(repo_id, repo_type=target.repo_type)
         branches, tags = ({ref.name: ref.target_commit for ref in kind} for kind in (refs.branches, refs.tags))
     except RepositoryNotFoundError as error:
-        if error.response.status_code == 401:  # what the Hub tells a stranger, whether the repo is there or not
+        if error.response.status_code == 401:  # the Hub's answer without a login, whether the repo exists or not
             raise
         branches, tags = {}, {}
-    if tag in tags and _changes(api, folder, repo_id, tags[tag]):
+    if tag in tags and _changes(api, folder, target, tags[tag]):
         raise CotDistillError(
-            f"{tag} of {repo_id} names other files than those in {folder}, and a release is never changed: "
+            f"{tag} of {repo_id} already exists with other files than those in {folder}, and a release never changes: "
             "raise the version of the package, then build and publish again."
         )
-    if tag in tags and revision in branches:  # which may have moved on: an old release does not take newer rows back
-        return Published(revision, tag, [], tags[tag])
+    if tag in tags and revision in branches:  # the branch may be newer: an old release must not reset it
+        return Publication(target, [], tags[tag])
     created = [] if branches else [("create", repo_id)]
     created += [("create", revision)] if revision not in branches and revision != "main" else []
-    base = branches.get(revision) or (_first_commit(api, repo_id) if branches else "")
-    changes = _changes(api, folder, repo_id, base) if base else [("add", path) for path in sorted(_files(folder))]
-    if ("add", INDEX) in changes and any(verb == "delete" for verb, _ in changes):
+    base = branches.get(revision) or (_first_commit(api, target) if branches else "")
+    changes = _changes(api, folder, target, base) if base else [("add", path) for path in sorted(_files(folder))]
+    if ("add", target.index) in changes and any(verb == "delete" for verb, _ in changes):
         raise CotDistillError(
-            f"{repo_id} holds something else than a release at `{revision}`: give another --repo-id, or empty it."
+            f"{repo_id} has other files at `{revision}`, without {target.index}: pass another --repo-id, or empty it."
         )
-    return Published(revision, tag, [*created, *changes, *([] if tag in tags else [("tag", tag)])], base)
+    return Publication(target, [*created, *changes, *([] if tag in tags else [("tag", tag)])], base)
 
 
-def _first_commit(api: HfApi, repo_id: str) -> str:
-    """Return the commit that a new branch starts at: the Hub's own, which holds .gitattributes alone.
+def _first_commit(api: HfApi, target: Target) -> str:
+    """Return the commit that a new branch starts at: the Hub's first one, which holds only .gitattributes.
 
-    From the head of `main` it would show another edition's rows until ours come, for ever if we are killed before.
-    (If the history of `main` was squashed there is no such commit, and it does; the next run puts that right.)
+    A branch from the head of `main` would show another edition's rows until the commit, and after a kill until the
+    next run. (It does if the history of `main` was squashed.)
     """
-    return api.list_repo_commits(repo_id, repo_type="dataset")[-1].commit_id
+    return api.list_repo_commits(target.repo_id, repo_type=target.repo_type)[-1].commit_id
 
 
-def _changes(api: HfApi, folder: Path, repo_id: str, commit: str) -> list[tuple[str, str]]:
-    """Return what makes the files of `commit` those of the folder."""
-    found = api.verify_repo_checksums(repo_id, repo_type="dataset", revision=commit, local_dir=folder)
+def _changes(api: HfApi, folder: Path, target: Target, commit: str) -> list[tuple[str, str]]:
+    """Return the steps that turn the files of `commit` into those of the folder."""
+    report = api.verify_repo_checksums(target.repo_id, repo_type=target.repo_type, revision=commit, local_dir=folder)
     files = _files(folder)
-    added = [("add", path) for path in found.extra_paths if path in files]
-    replaced = [("replace", item["path"]) for item in found.mismatches if item["path"] in files]
-    return [*added, *replaced, *(("delete", path) for path in found.missing_paths if path != ".gitattributes")]
+    added = [("add", path) for path in report.extra_paths if path in files]
+    replaced = [("replace", item["path"]) for item in report.mismatches if item["path"] in files]
+    return [*added, *replaced, *(("delete", path) for path in report.missing_paths if path != ".gitattributes")]
 
 
 def _files(folder: Path) -> set[str]:
-    """Return the files of a release; hidden ones are half-written, or a lock."""
+    """Return the files to publish. Hidden ones are half-written, or locks."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)}
 
 
-def _carry_out(api: HfApi, folder: Path, repo_id: str, plan: Published) -> Published:
-    """Do the steps of a plan, all changes of files in one commit: `upload_folder` may split them over several."""
-    base = plan.commit
+def _carry_out(api: HfApi, folder: Path, plan: Publication) -> Publication:
+    """Carry out a plan. All file changes are one commit; `upload_folder` may split them over several."""
+    target, base = plan.target, plan.commit
+    repo_id, repo_type = target.repo_id, target.repo_type
     if ("create", repo_id) in plan.steps:
-        api.create_repo(repo_id, repo_type="dataset")
-        base = _first_commit(api, repo_id)
-    if ("create", plan.revision) in plan.steps:
-        api.create_branch(repo_id, branch=plan.revision, revision=base, repo_type="dataset")
+        api.create_repo(repo_id, repo_type=repo_type)
+        base = _first_commit(api, target)
+    if ("create", target.revision) in plan.steps:
+        api.create_branch(repo_id, branch=target.revision, revision=base, repo_type=repo_type)
     operations = [
         CommitOperationDelete(path) if verb == "delete" else CommitOperationAdd(path, folder / path)
         for verb, path in plan.steps
@@ -138,33 +134,33 @@ def _carry_out(api: HfApi, folder: Path, repo_id: str, plan: Published) -> Publi
     ]
     if operations:
         base = api.create_commit(
-            repo_id, operations, repo_type="dataset", revision=plan.revision,
-            commit_message=f"Release {plan.tag}", parent_commit=base,
+            repo_id, operations, repo_type=repo_type, revision=target.revision,
+            commit_message=f"Release {target.tag}", parent_commit=base,
         ).oid  # fmt: skip
     try:
         with _one_sentence(repo_id):
-            if ("tag", plan.tag) in plan.steps:
-                api.create_tag(repo_id, tag=plan.tag, revision=base, repo_type="dataset")
-    except CotDistillError as error:  # too late to say that nothing was done
-        return replace(plan, commit=base, unfinished=f"the tag {plan.tag}. {error}")
+            if ("tag", target.tag) in plan.steps:
+                api.create_tag(repo_id, tag=target.tag, revision=base, repo_type=repo_type)
+    except CotDistillError as error:  # the commit exists: "nothing changed" would be wrong
+        return replace(plan, commit=base, unfinished=f"the tag {target.tag}. {error}")
     return replace(plan, commit=base)
 
 
 @contextmanager
 def _one_sentence(repo_id: str) -> Iterator[None]:
-    """Turn what the Hub and its client complain of into one sentence that says what to do.
+    """Turn the errors of the Hub and its client into one sentence with a way out.
 
-    The cause is left out: a header that the client cannot send is quoted in its error, and that may be the token.
+    The cause is dropped: the client's errors quote headers that it cannot send, and one of them may be the token.
     """
     try:
         yield
     except CotDistillError:
         raise
     except (HTTPError, OSError, RuntimeError, ValueError) as raised:
-        error = raised.__cause__ if isinstance(raised, RuntimeError) and raised.__cause__ else raised  # of an upload
+        error = raised.__cause__ if isinstance(raised, RuntimeError) and raised.__cause__ else raised  # an upload
         reason = " ".join(str(error).split()).removesuffix(".")
         if isinstance(error, HTTPError | JSONDecodeError):  # no answer, or a proxy's page
             reason = _NO_ANSWER
         if isinstance(error, HfHubHTTPError) and (status := error.response.status_code) < 500:
-            reason = _REFUSALS.get(status) or f"the Hub refuses ({status}): {error.server_message}"
+            reason = _REJECTIONS.get(status) or f"the Hub rejected the request ({status}): {error.server_message}"
         raise CotDistillError(f"{repo_id}: {reason}.") from None

@@ -1,4 +1,4 @@
-"""One schema for every config: the columns of a row, how its `id` is made, and the two ways a row comes into being.
+"""The one schema of every config: the columns of a row, its id, and where rows come from.
 
 >>> row = cot_row(ConfigName.parse("oracle-l3-arith"), "2 + 2?", [], "4", rationale="2 + 2 = 4.",
 ...               teacher_answer="4", source="arith#0")
@@ -6,93 +6,119 @@
 [{'role': 'assistant', 'content': '2 + 2 = 4.\\nThe answer is 4'}]
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
 
-from .answers import CLOSING, equivalent
 from .benchmarks import BENCHMARKS, EvalItem, layout
-from .taxonomy import ConfigName
+from .grading.answers import CLOSING, equivalent
+from .names import ConfigName
 
 
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
-# Column → (its type, what it holds).
+# Column → (type, description on the dataset card).
 COLUMNS = {
-    "id": (Value("string"), "`{benchmark}-{hash of the normalised question and choices}`"),
+    "id": (Value("string"), "`{benchmark}-{hash of the normalized question and choices}`"),
     "benchmark": (Value("string"), "`svamp`, `gsm8k`, …"),
     "question": (Value("string"), "the bare question, without its options"),
-    "choices": (List(Value("string")), "the options, empty where the question is open"),
-    "answer": (Value("string"), "the gold in canonical form: `18`, `C`, `True`, LaTeX"),
+    "choices": (List(Value("string")), "the options; empty if the question is open"),
+    "answer": (Value("string"), "the gold answer in canonical form: `18`, `C`, `True`, LaTeX"),
     "teacher": (Value("string"), "who wrote the CoT; null in a test split"),
     "granularity": (Value("int32"), "1 (tersest) to 6 (finest), 0 = none"),
     "format": (Value("string"), "`cot`, `l2m`, `rar`, `symbolic`; null in a test split"),
     "rationale": (Value("string"), "the CoT without closing sentences; null without CoT and in a test split"),
-    "teacher_answer": (Value("string"), "what the teacher itself concluded, null if nothing"),
-    "is_correct": (Value("bool"), "does the teacher's conclusion equal the gold? null without either"),
-    "prompt": (_MESSAGES, "the user's turn, as a list of one message"),
-    "completion": (_MESSAGES, "the assistant's turn that a student learns; empty in a test split"),
-    "gold_in_prompt": (Value("bool"), "was the teacher shown the gold? null if unknown"),
-    "prompt_hash": (Value("string"), "of the prompt of generated CoT, else null"),
-    "sample": (Value("int32"), "number of the sample of generated CoT, else null"),
-    "flags": (List(Value("string")), "what was repaired in the row, and what was found in it"),
+    "teacher_answer": (Value("string"), "the teacher's own conclusion; null if it has none"),
+    "is_correct": (Value("bool"), "whether the teacher's conclusion equals the gold; null if either is missing"),
+    "prompt": (_MESSAGES, "the user turn, as a list of one message"),
+    "completion": (_MESSAGES, "the assistant turn that a student learns; empty in a test split"),
+    "gold_in_prompt": (Value("bool"), "whether the teacher was shown the gold; null if unknown"),
+    "prompt_hash": (Value("string"), "hash of the prompt of generated CoT, else null"),
+    "sample": (Value("int32"), "sample number of generated CoT, else null"),
+    "flags": (List(Value("string")), "repairs made to the row, and findings about it"),
     "source": (Value("string"), "where it was read: `data/gsm8k_gemini_level1_ranked.json#123`"),
 }
 FEATURES = Features({name: type_ for name, (type_, _) in COLUMNS.items()})
 
+# A row in memory has one key more than `FEATURES`: `teacher_text`, the teacher's own repaired text, which is the
+# completion in the editions that keep it (`Edition.teachers_own_text`).
 Row = dict[str, Any]
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'"})
 
 
-class Read(NamedTuple):
-    """The rows of a config, how many its source has, and how many of them can be no row at all, by reason."""
+class Gold(NamedTuple):
+    """The gold answer of a question: canonical (None if it cannot be read), as released, and its repairs."""
+
+    answer: str | None
+    released: str
+    repairs: list[str]
+
+
+class ConfigRows(NamedTuple):
+    """The rows of one config, the number of rows in its source, and why the others were dropped (reason → count)."""
 
     rows: list[Row]
     rows_in: int
     dropped: dict[str, int]
 
 
-# Every flag that says what a row is; those that say what was changed in it are `repairs.REPAIRS`.
+Golds = Mapping[str, Gold]  # question id → gold
+Reader = Callable[[Golds], ConfigRows]  # reads one config and joins its rows to the golds of all sources
+
+
+@dataclass
+class Source:
+    """A source of rows: one reader per config, the golds it knows, and what it cannot read."""
+
+    readers: dict[ConfigName, Reader] = field(default_factory=dict)
+    golds: dict[str, Gold] = field(default_factory=dict)  # by question id
+    missing: list[str] = field(default_factory=list)  # files that the source lists but does not have
+    skipped: dict[str, str] = field(default_factory=dict)  # config, or another name of the source → the reason
+
+
+# Flags that describe a row. Flags that say what was changed in it are `sources.repairs.REPAIRS`.
 FINDINGS = {
-    "no_gold": "the release has no gold for the question; the teacher's own answer stands in its place",
-    "no_conclusion": "the teacher's text states no answer of its own; the gold closes it",
+    "no_gold": "the release has no gold for the question; the teacher's own answer takes its place",
+    "no_conclusion": "the teacher's text has no conclusion of its own; the gold closes it",
     "no_rationale": "the teacher's text is only its closing sentence",
-    "denied": "the teacher's text says that the answer is another than the gold, or takes its answer back",
+    "denied": "the teacher's text rejects the gold or retracts its own answer",
     "cut_text": "the teacher's text ends in the middle of a formula or sentence",
     "doubtful_gold": "the released gold cannot be read, or its own explanation contradicts it",
     "in_test": "the question is in the benchmark's test split (only the `paper` edition keeps such rows)",
-    "stem_in_test": "the question without its options is in a test split; with them it is another question",
+    "stem_in_test": "the question without its options is in a test split; with them it is a different question",
 }
 
 
 def question_id(benchmark: str, question: str, choices: list[str]) -> str:
-    """Return the id that a question has at every level, format and teacher, in training and in test."""
+    """Return the id of a question: the same at every level, format and teacher, in training and in test."""
     return _question_id(benchmark, question, tuple(choices))
 
 
-@lru_cache(100_000)  # a question comes again at every level
+@lru_cache(100_000)  # every level has the same questions
 def _question_id(benchmark: str, question: str, choices: tuple[str, ...]) -> str:
-    normalised = json.dumps([stem(text) for text in (question, *choices)], ensure_ascii=False)
-    return f"{benchmark}-{hashlib.sha256(normalised.encode()).hexdigest()[:16]}"
+    normalized = json.dumps([stem(text) for text in (question, *choices)], ensure_ascii=False)
+    return f"{benchmark}-{hashlib.sha256(normalized.encode()).hexdigest()[:16]}"
 
 
 @lru_cache(100_000)
 def stem(question: str) -> str:
-    """Return a question as it is compared: NFKC, no case, no spaces (some files lost some), one kind of quotes."""
+    """Return a question in the form that ids compare: NFKC, case-folded, without whitespace, one kind of quotes.
+
+    Whitespace is dropped because some of the paper's files lost some.
+    """
     return re.sub(r"\s+", "", unicodedata.normalize("NFKC", question)).translate(_QUOTES).casefold()
 
 
 def completion_text(rationale: str | None, answer: str) -> str:
-    """Return what a student learns to write: the rationale, then the closing sentence on a line of its own."""
+    """Return the text that a student learns: the rationale, then the closing sentence on its own line."""
     closing = f"{CLOSING} {answer}"
     return f"{rationale}\n{closing}" if rationale else closing
 
@@ -107,23 +133,19 @@ def cot_row(
     teacher_answer: str | None,
     source: str,
     flags: Sequence[str] = (),
-    own_text: str | None = None,
+    teacher_text: str | None = None,
+    gold_in_prompt: bool | None = None,
+    prompt_hash: str | None = None,
+    sample: int | None = None,
 ) -> Row | None:
-    """Return one training row, or None where there is neither a gold `answer` nor a `teacher_answer` to close with.
+    """Return one training row, or None if it has neither a gold `answer` nor a `teacher_answer` to close with.
 
-    Without a gold or a conclusion `is_correct` is null; `FINDINGS` says what is flagged. `own_text` is the teacher's
-    repaired text, where it is to be the completion as it stands (the `paper` edition).
+    Without a gold or a conclusion, `is_correct` is null. `FINDINGS` lists the flags added here.
     """
     findings = {"no_gold": answer is None, "no_conclusion": teacher_answer is None, "no_rationale": rationale == ""}
     closing = answer if answer is not None else teacher_answer
     if closing is None:
         return None
-    completion = completion_text(rationale, closing) if own_text is None else own_text
-    is_correct = None
-    if answer is not None and teacher_answer is not None:
-        is_correct = teacher_answer == answer or equivalent(
-            teacher_answer, answer, BENCHMARKS[config.benchmark].answer_kind
-        )
     return {
         "id": question_id(config.benchmark, question, choices),
         "benchmark": config.benchmark,
@@ -135,19 +157,26 @@ def cot_row(
         "format": config.format,
         "rationale": rationale,
         "teacher_answer": teacher_answer,
-        "is_correct": is_correct,
+        "is_correct": _is_correct(teacher_answer, answer, config.benchmark),
         "prompt": [{"role": "user", "content": layout(question, choices)}],
-        "completion": [{"role": "assistant", "content": completion}],
-        "gold_in_prompt": None,
-        "prompt_hash": None,
-        "sample": None,
-        "flags": [*flags, *(name for name, found in findings.items() if found)],
+        "completion": [{"role": "assistant", "content": completion_text(rationale, closing)}],
+        "gold_in_prompt": gold_in_prompt,
+        "prompt_hash": prompt_hash,
+        "sample": sample,
+        "flags": [*flags, *(name for name, applies in findings.items() if applies)],
         "source": source,
+        "teacher_text": teacher_text,
     }
 
 
+def _is_correct(teacher_answer: str | None, gold: str | None, benchmark: str) -> bool | None:
+    if teacher_answer is None or gold is None:
+        return None
+    return teacher_answer == gold or equivalent(teacher_answer, gold, BENCHMARKS[benchmark].answer_kind)
+
+
 def eval_row(benchmark: str, item: EvalItem) -> Row:
-    """Return one row of a test split: the same columns, nothing of a teacher in them."""
+    """Return one row of a test split: the same columns, without a teacher's values."""
     return dict.fromkeys(FEATURES) | {
         "id": question_id(benchmark, item.question, item.choices),
         "benchmark": benchmark,

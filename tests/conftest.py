@@ -1,139 +1,75 @@
-"""No network and no cache of the user's: set before any Hugging Face library is imported."""
+"""No network and no cache of the user: set before any Hugging Face library is imported."""
 
-import json
+import importlib.util
 import os
-import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
 import pytest
+from support import ROOT, SHARED, copy_upstream
 
-from cot_distill_datasets import arith
-from cot_distill_datasets.build import build
-from cot_distill_datasets.cli import main
-from cot_distill_datasets.provenance import Provenance
-from cot_distill_datasets.students import write_untrained_demo
-
-
-ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared"
-
-
-def provenance_of(**known: Any) -> Provenance:
-    """A provenance of which only `known` matters."""
-    rest: dict[str, Any] = dict.fromkeys(("base_revision", "dataset_revision", "edition", "recipe", "lora"))
-    rest |= {
-        "student": "demo",
-        "base_model": "org/base",
-        "base_is_on_hub": True,
-        "dataset": "eit/cot-distill",
-        "config": "answer-arith",
-    }
-    rest |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64}
-    rest |= {"arguments": {}, "settings": {}, "versions": {}}
-    return Provenance(**rest | known)
-
-
-def run_on_full_disk(*arguments: str, limit: int, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run Python where no file may grow over `limit` bytes: to a writer that is a disk that is full within a file.
-
-    -B: the limit would cut bytecode too, of modules that every later process imports.
-    """
-    return subprocess.run(
-        [sys.executable, "-B", *arguments],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        capture_output=True,
-        text=True,
-        **options,
-    )
-
-
-def cells(table: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Return the rows `left | right` of each kind of answer; ∅ is an empty text, ⏎ a line break."""
-    rows = [(kind, *line.strip().split(" | ")) for kind, lines in table.items() for line in lines.strip().splitlines()]
-    return [(kind, left.replace("∅", "").replace("⏎", "\n"), right.replace("∅", "")) for kind, left, right in rows]
+from cot_distill_datasets.release.build import build
+from cot_distill_datasets.sources import arith
+from cot_distill_datasets.training.models import write_untrained_demo
 
 
 @pytest.fixture(scope="session")
 def upstream() -> Path:
     """The paper's released files."""
-    return _needed(SHARED / "upstream")
+    return _require(SHARED / "upstream")
 
 
 @pytest.fixture(scope="session")
 def benchmarks() -> Path:
     """The test sets."""
-    return _needed(SHARED / "benchmarks")
+    return _require(SHARED / "benchmarks")
 
 
-def _needed(folder: Path) -> Path:
+def _require(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data in {folder}")
     return folder
 
 
-def copy_upstream(upstream: Path, folder: Path, *names: str) -> Path:
-    """Copy the entries `names` of the manifest, those of their files that are there, and the release's test splits."""
-    data = folder / "data"
-    data.mkdir(parents=True)
-    manifest = json.loads((upstream / "data/dataset_info.json").read_bytes())
-    (data / "dataset_info.json").write_text(json.dumps({name: manifest[name] for name in names}))
-    for file in {manifest[name]["file_name"] for name in names}:
-        if (upstream / "data" / file).is_file():
-            (data / file).write_bytes((upstream / "data" / file).read_bytes())
-    tests = "Evaluation/reasoning_eval"
-    (folder / tests).mkdir(parents=True)
-    for path in (upstream / tests).iterdir():
-        (folder / tests / path.name).write_bytes(path.read_bytes())
-    return folder
-
-
-def run_build(out: Path, upstream: Path, benchmarks: Path, *more: str) -> int:
-    """Run `cot-distill build` and return its exit code."""
-    return main(["build", "--upstream", str(upstream), "--benchmarks", str(benchmarks), "--out", str(out), *more])
-
-
 @pytest.fixture
-def small_upstream(tmp_path: Path, upstream: Path, few_problems: None) -> Path:
-    """The real SVAMP files of the golds and two levels, and the manifest's entry for one absent file."""
+def small_upstream(tmp_path: Path, stand_in: Path, few_problems: None) -> Path:
+    """The stand-in's SVAMP files of the golds and two levels, and the manifest's entry for one missing file."""
     names = ("SVAMP_only_ans", "SVAMP_ChatGPT_level1", "SVAMP_ChatGPT_level2", "SVAMP_llama_level4")
-    return copy_upstream(upstream, tmp_path / "upstream", *names)
+    return copy_upstream(stand_in, tmp_path / "upstream", *names)
 
 
 @pytest.fixture
 def few_problems(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a build, which always has `arith`, be quick with it."""
+    """Make `arith`, which every build includes, quick to build."""
     monkeypatch.setattr(arith, "TRAIN_SIZE", 50)
 
 
 @pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the release of `arith` and the untrained demo student, as `cot-distill demo` makes them."""
-    folder = tmp_path_factory.mktemp("workplace")
+def project_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the release of `arith` and the untrained demo student, as `cot-distill demo` writes them."""
+    folder = tmp_path_factory.mktemp("project")
     build(folder / "eit/cot-distill")
     write_untrained_demo(folder / "runs/demo/untrained")
     return folder
 
 
 @pytest.fixture
-def sft(monkeypatch: pytest.MonkeyPatch, workplace: Path, tmp_path: Path) -> ModuleType:
-    """`training/sft.py` as a module, in a folder beside a release and an untrained demo student."""
-    monkeypatch.syspath_prepend(ROOT / "training")
+def sft(monkeypatch: pytest.MonkeyPatch, project_dir: Path, tmp_path: Path) -> ModuleType:
+    """`training/sft.py` as a module, in a folder with a release and an untrained demo student."""
     monkeypatch.chdir(tmp_path)
-    Path("eit").symlink_to(workplace / "eit")
+    Path("eit").symlink_to(project_dir / "eit")
     Path("runs/demo").mkdir(parents=True)
-    shutil.copytree(workplace / "runs/demo/untrained", "runs/demo/untrained")
-    import sft
-
-    return sft
+    shutil.copytree(project_dir / "runs/demo/untrained", "runs/demo/untrained")
+    spec = importlib.util.spec_from_file_location("sft", ROOT / "training/sft.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -141,4 +77,27 @@ def full_release(tmp_path_factory: pytest.TempPathFactory, upstream: Path, bench
     """A release from the real files."""
     folder = tmp_path_factory.mktemp("full") / "release"
     build(folder, upstream, benchmarks)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Path:
+    """A small stand-in of the paper's released files, which is part of the repository (`tests/data/README.md`)."""
+    return ROOT / "tests/data/upstream"
+
+
+@pytest.fixture(scope="session")
+def stand_in_benchmarks() -> Path:
+    """A small stand-in of the test sets."""
+    return ROOT / "tests/data/benchmarks"
+
+
+@pytest.fixture(scope="session")
+def stand_in_release(tmp_path_factory: pytest.TempPathFactory, stand_in: Path, stand_in_benchmarks: Path) -> Path:
+    """A release from the stand-in, in the default edition. Copy it before you change it."""
+    folder = tmp_path_factory.mktemp("stand_in") / "release"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arith, "TRAIN_SIZE", 20)
+        patch.setattr(arith, "TEST_SIZE", 20)
+        build(folder, stand_in, stand_in_benchmarks)
     return folder

@@ -1,8 +1,8 @@
-"""Fuzz the grader by hand: `python tests/fuzz_grader.py --minutes 10` (needs `pip install atheris`; no test runs it).
+"""Fuzz the grader: `python tests/fuzz_grader.py --minutes 10` (needs `pip install atheris`; not part of the tests).
 
-Atheris mutates bytes, led by the branches of our modules; each input is spliced from fragments of answers and of what
-breaks graders. Whatever raises, takes longer than 2 s of the processor, or breaks a property below is a finding. LaTeX
-is judged in a process that coverage does not reach, so only every hundredth input asks it.
+Atheris mutates bytes, guided by the branch coverage of our modules. Each input is spliced from fragments of answers
+and of text that breaks graders. A finding is an input that raises, takes more than 2 s of CPU time, or violates a
+property below. The LaTeX judge is a separate process without coverage, so only every hundredth input calls it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import atheris
 
 
 with atheris.instrument_imports(include=["cot_distill_datasets"]):
-    from cot_distill_datasets import answers, closings, latex, numerals
+    from cot_distill_datasets.grading import answers, closings, latex, numbers
 
 KINDS = ("number", "choice", "boolean", "math")
 FRAGMENTS = (
@@ -28,15 +28,15 @@ FRAGMENTS = (
     "\\times 10^{", "NaN", "\ud800", "\x00", "٣", "9" * 120, " " * 50, "{" * 40, "\u202f", "x", "\\circ", "because ",
     ":", "1:2", "(1,2)",
 )  # fmt: skip
-LIMIT = 2.0  # seconds of the processor for an input; the judge's are by the clock, and a late one is counted
+LIMIT = 2.0  # seconds of CPU time for an input; for the judge, wall-clock time, and late verdicts are only counted
 slowest = 0.0
 seen: Counter[str] = Counter()
 
 
 def one_input(data: bytes) -> None:
-    """Grade one text in every way."""
+    """Check one pair of texts as every kind of answer."""
     global slowest
-    text, other = spliced(atheris.FuzzedDataProvider(data))
+    text, other = splice(atheris.FuzzedDataProvider(data))
     seen["inputs"] += 1
     for kind in KINDS:
         started = time.process_time()
@@ -50,8 +50,8 @@ def one_input(data: bytes) -> None:
         seen["judged late"] += time.monotonic() - started > LIMIT
 
 
-def spliced(source: atheris.FuzzedDataProvider) -> tuple[str, str]:
-    """Return two texts; the first may repeat a part many times."""
+def splice(source: atheris.FuzzedDataProvider) -> tuple[str, str]:
+    """Return two texts made of fragments. The first may repeat a fragment up to 40 times."""
     parts = ["", ""]
     for side in (0, 1):
         for _ in range(source.ConsumeIntInRange(0, 12)):
@@ -62,21 +62,25 @@ def spliced(source: atheris.FuzzedDataProvider) -> tuple[str, str]:
 
 
 def check(text: str, other: str, kind: answers.Kind) -> None:
-    """Raise AssertionError where the grader contradicts itself."""
+    """Raise AssertionError if the grader contradicts itself."""
     strict = answers.extract(text, kind, strict=True)
     flexible = answers.extract(text, kind, strict=False)
-    assert strict is None or flexible == strict, "a closing sentence counts in both"
+    assert strict is None or flexible == strict, "a closing sentence counts in both modes"
     if kind != "math":
-        for found in (strict, flexible):
-            assert found is None or answers.equivalent(found, found, kind), "an answer is itself"
-            assert found is None or answers.normalise(found, kind) == found, "an answer is canonical"
-        assert answers.equivalent(text, other, kind) == answers.equivalent(other, text, kind), "both ways"
+        for answer in (strict, flexible):
+            assert answer is None or answers.equivalent(answer, answer, kind), "an answer equals itself"
+            assert answer is None or answers.normalize(answer, kind) == answer, "an answer is canonical"
+        assert answers.equivalent(text, other, kind) == answers.equivalent(other, text, kind), (
+            "equivalence is symmetric"
+        )
     elif flexible:
-        assert latex.equivalent(flexible, flexible), "an answer is itself"
-        assert latex.tidy(flexible) == flexible or strict is None, "a conclusion is tidy"
-    canonical = numerals.normalise_number(text)
-    assert canonical is None or numerals.number_value(canonical) == numerals.number_value(text), "the same value"
-    closings.without_closing(text, kind)
+        assert latex.equivalent(flexible, flexible), "an answer equals itself"
+        assert latex.tidy(flexible) == flexible or strict is None, "a strict answer is tidy"
+    canonical = numbers.normalize_number(text)
+    assert canonical is None or numbers.number_value(canonical) == numbers.number_value(text), (
+        "normalizing keeps the value"
+    )
+    closings.strip_closing(text, kind)
     answers.denies(text)
 
 
@@ -84,16 +88,18 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     seconds = round(60 * parser.parse_args().minutes)
-    assert latex.equivalent("x+2", "2+x")  # the judge is started once
-    ended = time.monotonic() + seconds
+    assert latex.equivalent("x+2", "2+x")  # starts the judge
+    deadline = time.monotonic() + seconds
 
-    def watched(data: bytes) -> None:
-        """Say what was done when the time is over, and end: what is raised here would count as a finding."""
+    def one_input_until_deadline(data: bytes) -> None:
+        """Print the counts at the deadline and exit; raising an exception would count as a finding."""
         one_input(data)
-        if time.monotonic() > ended:
+        if time.monotonic() > deadline:
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(f"{seconds} s, no finding; {dict(seen)}; slowest {slowest:.2f} s; {memory} MB", flush=True)
             os._exit(0)
 
-    atheris.Setup([sys.argv[0], "-len_control=0", "-max_len=400", f"-artifact_prefix={gettempdir()}/"], watched)
+    atheris.Setup(
+        [sys.argv[0], "-len_control=0", "-max_len=400", f"-artifact_prefix={gettempdir()}/"], one_input_until_deadline
+    )
     atheris.Fuzz()

@@ -1,31 +1,35 @@
-"""A small Hub: dataset repos over HTTP, with the calls that publishing and `load_dataset` make, and no others.
-A commit is a snapshot, path → sha256 of the content. `*.parquet` goes by LFS, everything else in the commit itself.
+"""A stand-in for the Hub: dataset repos over HTTP, with only the calls of `publish` and `load_dataset`.
+
+A commit is a snapshot, path → sha256 of the content. `*.parquet` is stored by LFS, other files in the commit itself.
 
 with HubServer() as hub:
     hub.add_repo("openai/gsm8k", {"README.md": b"...", "main/test-0.parquet": b"..."})
-    subprocess.run([...], env=os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"})
+    subprocess.run([...], env=hub.environment(tmp_path))
 """
 
 import base64
 import json
+import os
 import re
 import threading
 from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 
 TOKEN, READ_TOKEN, LFS = "hf_mayWriteAndMustNeverBeSeen", "hf_mayReadAndMustNeverBeSeen", ".parquet"
-_CALL = re.compile(  # the dataset's, or another one
+_CALL = re.compile(  # of one dataset, or of the whole Hub
     r"(?:/api)?/datasets/(?P<repo>[^/]+/[^/]+?)(?:\.git/info/lfs/objects)?/(?P<call>\w+)(?:/(?P<rev>[^/]+)(?:/(?P<path>.+))?)?"
     r"|(?:/api)?/(?P<other>repos|validate|lfs)[/-](?P<name>\w+)(?:/(?P<verb>verify))?"
 )
 
 
-class Refused(Exception):
+class Rejected(Exception):
+    """A response with an error status, and the headers that the client reads."""
+
     def __init__(self, status: int, message: str, code: str = "", **headers: str) -> None:
         self.status, self.headers = status, {"X-Error-Message": message, "X-Error-Code": code, **headers}
 
@@ -33,7 +37,7 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Commit:
     id: str
-    parents: tuple["Commit", ...]  # all of them, the last one first
+    parents: tuple["Commit", ...]  # all ancestors, the newest first
     files: dict[str, str]
 
 
@@ -50,9 +54,9 @@ class Repo:
         return self.commits[name]
 
     def find(self, revision: str) -> Commit:
-        if revision not in (known := self.commits | self.tags | self.branches):
-            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return known[revision]
+        if revision not in (commits := self.commits | self.tags | self.branches):
+            raise Rejected(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return commits[revision]
 
 
 class HubServer(ThreadingHTTPServer):
@@ -61,7 +65,7 @@ class HubServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
-        self.awaited: set[str] = set()  # LFS objects that may be uploaded: as on the Hub, that URL asks for no token
+        self.expected: set[str] = set()  # LFS objects that may be uploaded; as on the Hub, their URL needs no token
         self.faults: list[tuple[str, str]] = []
         self.requests: list[str] = []
         self.lock, self.reached, self.released = threading.RLock(), threading.Event(), threading.Event()
@@ -75,8 +79,14 @@ class HubServer(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def environment(self, home: Path, **changes: str) -> dict[str, str]:
+        """Return the variables of a process whose Hub is this one, with its cache in `home`."""
+        inherited = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
+        client = {"HF_ENDPOINT": self.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
+        return inherited | client | changes
+
     def add_repo(self, repo_id: str, files: dict[str, bytes] | None = None) -> None:
-        """Make a dataset: the first commit is the Hub's own, `files` come in a second one."""
+        """Create a dataset: the first commit is the Hub's own, `files` are in a second one."""
         self.repos[repo_id] = Repo()
         self.push(repo_id, {".gitattributes": b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"})
         if files:
@@ -94,10 +104,11 @@ class HubServer(ThreadingHTTPServer):
         return {path: self.blobs[oid] for path, oid in self.repos[repo_id].find(revision).files.items()}
 
     def fail(self, kind: str, where: str, times: int = 1) -> None:
-        """Let the next requests whose `METHOD /path` begins like the pattern `where` go wrong, one each.
+        """Make the next `times` requests fail whose `METHOD /path` starts with a match of the pattern `where`.
 
-        drop: cut off half-way. hang: so, once `reached` was seen. mute: done, but not answered. 429, 500: answered so.
-        stale: done after somebody else has committed.
+        `drop` closes the connection halfway. `hang` sets `reached`, waits for `released`, then does the same. `mute`
+        carries the request out without a response. `429` and `500` are statuses. `stale` adds another user's commit
+        before the request.
         """
         self.faults += [(kind, where)] * times
 
@@ -109,8 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, length = urlsplit(self.path).path, int(self.headers.get("Content-Length", 0))
         with self.server.lock:
             self.server.requests.append(request := f"{self.command} {path}")
-            met = [index for index, (_, where) in enumerate(self.server.faults) if re.match(where, request)]
-            fault = self.server.faults.pop(met[0])[0] if met else ""
+            matches = [index for index, (_, where) in enumerate(self.server.faults) if re.match(where, request)]
+            fault = self.server.faults.pop(matches[0])[0] if matches else ""
         self.close_connection = fault in ("drop", "hang", "mute")
         self.body = self.rfile.read(length // 2 if fault in ("drop", "hang") else length)
         if fault in ("drop", "hang"):
@@ -119,11 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             if fault in ("429", "500"):
-                raise Refused(int(fault), "not now", **{"Retry-After": "1", "RateLimit": '"api";r=0;t=1'})
-            with self.server.lock:  # whole commits are made and seen
+                raise Rejected(int(fault), "not now", **{"Retry-After": "1", "RateLimit": '"api";r=0;t=1'})
+            with self.server.lock:  # a commit is atomic
                 status, headers, content = self.answer(path, fault)
-        except Refused as refused:
-            status, headers, content = refused.status, refused.headers, b""
+        except Rejected as error:
+            status, headers, content = error.status, error.headers, b""
         if fault != "mute":
             self.send_response(status)
             for header in (headers | {"Content-Length": str(len(content))}).items():
@@ -134,27 +145,27 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_GET
 
     def answer(self, path: str, fault: str) -> tuple[int, dict[str, str], bytes]:
-        who = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if who not in ("", TOKEN, READ_TOKEN):
-            raise Refused(401, "Invalid credentials in Authorization header")
-        if self.command == "POST" and who != TOKEN:
-            raise Refused(403, "Forbidden") if who else Refused(401, "Invalid username or password.")
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in ("", TOKEN, READ_TOKEN):
+            raise Rejected(401, "Invalid credentials in Authorization header")
+        if self.command == "POST" and token != TOKEN:
+            raise Rejected(403, "Forbidden") if token else Rejected(401, "Invalid username or password.")
         if not (match := _CALL.fullmatch(path)):
-            raise Refused(404, "this Hub knows no such call")
-        self.repo_id, *given, other, name, verb = (unquote(text or "") for text in match.groups())
+            raise Rejected(404, "unknown call")
+        self.repo_id, *of_repo, other, name, verb = (unquote(text or "") for text in match.groups())
         if self.repo_id and self.repo_id not in self.server.repos:
-            raise Refused(404, "Repository not found", "RepoNotFound") if who else Refused(401, "Invalid username")
+            raise Rejected(404, "Repository not found", "RepoNotFound") if token else Rejected(401, "Invalid username")
         self.repo = self.server.repos.get(self.repo_id, Repo())
         if fault == "stale":
             self.server.push(self.repo_id, {"README.md": b"by hand"})
-        call, rev, rest = (other, name, verb) if other else given
+        call, rev, rest = (other, name, verb) if other else of_repo
         answer = getattr(self, f"on_{call}")(rev, rest)
         return answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
 
     def on_repos(self, rev: str, path: str) -> object:
         repo_id = "{organization}/{name}".format(**json.loads(self.body))
         if repo_id in self.server.repos:
-            raise Refused(409, "You already created this dataset repo")
+            raise Rejected(409, "You already created this dataset repo")
         self.server.add_repo(repo_id)
         return {"url": f"{self.server.url}/datasets/{repo_id}"}
 
@@ -175,12 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
     def on_tree(self, rev: str, path: str) -> object:
         files, below = self.repo.find(rev).files, f"{path}/" if path else ""
         folders = {str(parent) for file in files for parent in PurePosixPath(file).parents} - {"."}
-        found = sorted(name for name in files.keys() | folders if name.startswith(below))
+        names = sorted(name for name in files.keys() | folders if name.startswith(below))
         folder = {"type": "directory", "oid": "0" * 40, "size": 0}
-        return [self.entry(name, files[name]) if name in files else folder | {"path": name} for name in found]
+        return [self.entry(name, files[name]) if name in files else folder | {"path": name} for name in names]
 
     def entry(self, path: str, oid: str) -> dict[str, Any]:
-        """Describe a file by its git blob, which for an LFS file is the pointer."""
+        """Return the tree entry of a file. Its `oid` is that of the git blob, which for an LFS file is the pointer."""
         blob, size, lfs = self.server.blobs[oid], len(self.server.blobs[oid]), {}
         if path.endswith(LFS):
             blob = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
@@ -196,22 +207,22 @@ class _Handler(BaseHTTPRequestHandler):
         objects, url = json.loads(self.body)["objects"], self.server.url
         for item in objects:
             if (oid := item["oid"]) not in self.server.blobs:
-                self.server.awaited.add(oid)
+                self.server.expected.add(oid)
                 verify = {"href": f"{url}/api/lfs/{oid}/verify"}
                 item["actions"] = {"upload": {"href": f"{url}/lfs/{oid}"}, "verify": verify}
         return {"transfer": "basic", "objects": objects}
 
     def on_lfs(self, oid: str, path: str) -> object:
         if path == "verify" and len(self.server.blobs.get(oid, b"")) != json.loads(self.body)["size"]:
-            raise Refused(404, "the object was not uploaded")
-        if not path and (oid not in self.server.awaited or oid != sha256(self.body).hexdigest()):
-            raise Refused(403, "SignatureDoesNotMatch")
+            raise Rejected(404, "the object was not uploaded")
+        if not path and (oid not in self.server.expected or oid != sha256(self.body).hexdigest()):
+            raise Rejected(403, "SignatureDoesNotMatch")
         return path or self.server.store(self.body)
 
     def on_commit(self, rev: str, path: str) -> object:
         head, (header, *lines) = self.repo.find(rev), map(json.loads, self.body.splitlines())
         if header["value"].get("parentCommit", head.id) != head.id:
-            raise Refused(412, "A commit has happened since. Please refresh and try again.")
+            raise Rejected(412, "A commit has happened since. Please refresh and try again.")
         files = dict(head.files)
         for line in lines:
             path, oid = line["value"]["path"], line["value"].get("oid", "")
@@ -222,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif line["key"] == "file":
                 files[path] = self.server.store(base64.b64decode(line["value"]["content"]))
             else:
-                raise Refused(400, f"{line['key']} {path}: there is no such file or LFS object")
+                raise Rejected(400, f"{line['key']} {path}: unknown file or LFS object")
         commit = self.repo.commit(rev, files).id
         return {"commitOid": commit, "commitUrl": f"{self.server.url}/datasets/{self.repo_id}/commit/{commit}"}
 
@@ -232,19 +243,19 @@ class _Handler(BaseHTTPRequestHandler):
     def on_tag(self, rev: str, path: str, branch: str = "") -> object:
         refs, name = (self.repo.branches, branch) if branch else (self.repo.tags, json.loads(self.body)["tag"])
         if name in refs:
-            raise Refused(409, "Reference already exists")
+            raise Rejected(409, "Reference already exists")
         refs[name] = self.repo.find(rev)
         return {}
 
     def on_resolve(self, rev: str, path: str) -> tuple[int, dict[str, str], bytes]:
         commit = self.repo.find(rev)
         if path not in commit.files:
-            raise Refused(404, "Entry not found", "EntryNotFound", **{"X-Repo-Commit": commit.id})
+            raise Rejected(404, "Entry not found", "EntryNotFound", **{"X-Repo-Commit": commit.id})
         content, entry = self.server.blobs[commit.files[path]], self.entry(path, commit.files[path])
         headers = {"X-Repo-Commit": commit.id, "ETag": f'"{entry["oid"]}"'}
         if "lfs" in entry:
             headers |= {"X-Linked-ETag": f'"{commit.files[path]}"', "X-Linked-Size": str(len(content))}
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+        if span := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(span[1]), min(int(span[2] or len(content)), len(content) - 1)
             return 206, headers | {"Content-Range": f"bytes {start}-{end}/{len(content)}"}, content[start : end + 1]
         return 200, headers, content

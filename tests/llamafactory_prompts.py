@@ -1,16 +1,16 @@
-"""Print the prompt and the target that LLaMA-Factory renders of the messages on stdin, per template, as the last line.
+"""Print the prompt and the target that LLaMA-Factory renders for the messages on stdin, by template, as JSON.
 
     DISABLE_VERSION_CHECK=1 python tests/llamafactory_prompts.py gemma llama3 < messages.json
 
-Each template is rendered with the tokenizer in the folder of its name. `llamafactory_rows.py` says why this is a
-process of its own.
+The JSON object is the last line of the output. Each template is rendered with the tokenizer in the folder of the same
+name. `llamafactory_rows.py` explains why this needs its own process.
 """
 
 import json
 import sys
 from types import ModuleType
 
-import peft  # noqa: F401  # it asks for torchaudio, so it is imported before there seems to be one
+import peft  # noqa: F401  # it looks for torchaudio, so it is imported before the empty module exists
 from transformers import AutoTokenizer
 
 

@@ -1,16 +1,17 @@
-"""Print the rows that LLaMA-Factory's own loader makes of a training file, per dataset, as the last line.
+"""Print the rows that LLaMA-Factory's own loader reads for a training file, by dataset, as one JSON object.
 
     DISABLE_VERSION_CHECK=1 python tests/llamafactory_rows.py train.yaml [key=value …]
 
-It runs in a process of its own because of a stand-in: LLaMA-Factory imports torchaudio, for sound alone, and the
-package index has no CPU build of it. Version 0.9.5 asks for older libraries than ours; its loader runs with these.
+The object is the last line of the output. It runs in its own process because it replaces torchaudio with an empty
+module: LLaMA-Factory imports it only for sound, and the package index has no CPU build of it. Version 0.9.5 requires
+older libraries than ours, but its loader runs with ours (`DISABLE_VERSION_CHECK`).
 """
 
 import json
 import sys
 from types import ModuleType
 
-import peft  # noqa: F401  # it asks for torchaudio, so it is imported before there seems to be one
+import peft  # noqa: F401  # it looks for torchaudio, so it is imported before the empty module exists
 
 
 def main() -> None:

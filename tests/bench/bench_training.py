@@ -1,17 +1,18 @@
-"""How fast is our default recipe, and is its student as good? In ratios of one run: TRL's defaults, LLaMA-Factory's.
+"""The speed of our default recipe against TRL's and LLaMA-Factory's defaults, and the held-out loss of each student.
 
     make bench
     OMP_NUM_THREADS=2 .venv/bin/python tests/bench/bench_training.py --rows 8 --rounds 1
 
-Each fine-tunes the same SmolLM2-135M on the same rows of `gpt4o-fine-svamp` on a CPU, all of it, for one epoch:
-float32 weights under bfloat16 autocast, 16 rows a step in passes of 4, peak learning rate 5e-5 on a cosine. Ours is
-`training/sft.py` with the recipe of that student; TRL's is a plain `SFTTrainer`; LLaMA-Factory, the paper's trainer,
-reads what `cot-distill export` wrote. All else is what each defaults to: so TRL and LLaMA-Factory checkpoint
-gradients. None saves before its end, as so short a run would be saved more often than it steps.
+Each trainer fine-tunes the same SmolLM2-135M on the same rows of `gpt4o-fine-svamp` on a CPU, all weights, for one
+epoch: float32 weights under bfloat16 autocast, 16 rows per step in forward passes of 4, peak learning rate 5e-5 with a
+cosine schedule. Ours is `training/sft.py` with the recipe of that student; TRL's is a plain `SFTTrainer`;
+LLaMA-Factory, the paper's trainer, reads the files of `cot-distill export`. All other settings are each trainer's
+defaults, so TRL and LLaMA-Factory use gradient checkpointing. Checkpoints are off: so short a run would save one at
+nearly every step.
 
-What is compared are supervised tokens a second of `train_runtime`, as the trainer itself takes it: neither the model's
-loading nor the tokenising counts. The same tokens count for all, those of our masks; LLaMA-Factory also supervises the
-line break behind each answer. After as many examples each student has its loss on rows that none saw.
+The measure is supervised tokens per second of `train_runtime`, which each trainer reports itself; it excludes loading
+and tokenizing. The tokens of our masks count for all, although LLaMA-Factory also supervises the line break behind
+each answer. The held-out loss is that of rows that no trainer used.
 """
 
 import argparse
@@ -32,23 +33,20 @@ from statistics import median
 
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"}
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-import sft
 import torch
 import trl
 import yaml
 from datasets import Dataset
-from pretrained import unpack
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from cot_distill_datasets.export import export_llamafactory
-from cot_distill_datasets.recipes import load_tokenizer
-from cot_distill_datasets.taxonomy import RELEASE_NAME
-from cot_distill_datasets.trainer import CotTrainer
-from cot_distill_datasets.training_rows import load_training_rows
+from cot_distill_datasets.names import RELEASE_NAME
+from cot_distill_datasets.release.export import export_llamafactory
+from cot_distill_datasets.training.arguments import SFTConfig, parse
+from cot_distill_datasets.training.data import load_rows
+from cot_distill_datasets.training.models import load_tokenizer
+from cot_distill_datasets.training.trainer import CotTrainer
 
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +56,7 @@ RECIPE = ROOT / "training/recipes/smollm2-135m.yaml"
 TEMPLATE = ROOT / "training/templates/chatml.jinja"
 LLAMAFACTORY = ROOT / ".venv-llamafactory/bin/llamafactory-cli"
 STAND_INS = Path(__file__).parent / "llamafactory"  # torchaudio
-ACCUMULATED = 4  # passes a step
+ACCUMULATED = 4  # passes per step
 SHARED = {
     "num_train_epochs": 1.0,
     "per_device_train_batch_size": 4,
@@ -71,15 +69,15 @@ SHARED = {
     "report_to": "none",
 }
 
-# Trains the student of the first folder on the rows, writes it to the second; returns the trainer's own seconds.
-Contender = Callable[[Path, Dataset, Path], float]
+# Trains the student in the first folder on the rows, writes it to the second; returns the trainer's own seconds.
+TrainFunction = Callable[[Path, Dataset, Path], float]
 
 
 def main() -> None:
-    """Train with each in turn, a few times, and print seconds, losses and the median of the ratios."""
+    """Train with each in turn, for some rounds, and print seconds, losses and the ratios of the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--release", type=Path, default=Path(RELEASE_NAME), help="folder of a built release")
-    parser.add_argument("--student", type=Path, help="folder of SmolLM2-135M-Instruct; default: unpacked anew")
+    parser.add_argument("--student", type=Path, help="folder of SmolLM2-135M-Instruct; default: unpack it")
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
@@ -90,49 +88,48 @@ def main() -> None:
         folder = Path(name)
         student = args.student or folder / "student"
         if not args.student:
-            unpack(student)
+            command = [sys.executable, ROOT / "tests/pretrained.py", "smollm2-135m", student]
+            subprocess.run(command, check=True)
         export_llamafactory(args.release, folder / "llamafactory_data", [CONFIG])
-        rows = load_training_rows(str(args.release), CONFIG).select_columns(["id", "prompt", "completion"])
+        rows = load_rows(CONFIG, str(args.release)).select_columns(["id", "prompt", "completion"])
         _compare(student, rows, folder, args.rows, args.rounds)
 
 
 def _compare(student: Path, rows: Dataset, folder: Path, trained: int, rounds: int) -> None:
-    contenders = {"ours": train_ours, "TRL": train_trl, "LLaMA-Factory": train_llamafactory}
-    learnt, unseen = rows.select(range(trained)), rows.select(range(trained, trained + HELD_OUT))
+    trainers = {"ours": train_ours, "TRL": train_trl, "LLaMA-Factory": train_llamafactory}
+    train_rows, held_out = rows.select(range(trained)), rows.select(range(trained, trained + HELD_OUT))
     tokenizer = load_tokenizer(*_our_arguments(student, folder))
-    tokens = sum(len(ids) - begin for ids, begin in _tokenised(learnt, tokenizer))
-    tested = _tokenised(unseen, tokenizer)
+    tokens = sum(len(ids) - start for ids, start in _tokenize(train_rows, tokenizer))
+    held_out_tokens = _tokenize(held_out, tokenizer)
 
-    def line(name: str, seconds: list[float], made: Path) -> None:
+    def print_row(name: str, seconds: list[float], student: Path) -> None:
         took = median(seconds) if seconds else float("nan")
-        print(
-            f"{name:<26} {took:>9.1f} {trained / took:>10.2f} {tokens / took:>20.1f} {loss(made, tested):>13.4f}",
-            flush=True,
-        )
+        per_second = f"{trained / took:>10.2f} {tokens / took:>20.1f}"
+        print(f"{name:<26} {took:>9.1f} {per_second} {loss(student, held_out_tokens):>13.4f}", flush=True)
 
     print(f"{'':<26} {'seconds':>9} {'examples/s':>10} {'supervised tokens/s':>20} {'held-out loss':>13}")
-    line("untrained", [], student)
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    print_row("untrained", [], student)
+    seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for number in range(rounds):
-        for name, train in contenders.items():
-            seconds[name].append(_in_own_process(train, student, learnt, folder / f"{name}-{number}"))
-    for name in contenders:
-        line(name, seconds[name], folder / f"{name}-{rounds - 1}")
+        for name, train in trainers.items():
+            seconds[name].append(_in_own_process(train, student, train_rows, folder / f"{name}-{number}"))
+    for name in trainers:
+        print_row(name, seconds[name], folder / f"{name}-{rounds - 1}")
     for name, train in {
-        "TRL, nothing recomputed *": train_trl_unrecomputed,
+        "TRL, no checkpointing *": train_trl_without_checkpointing,
         "ours, bfloat16 weights **": train_in_bfloat16,
     }.items():
-        made = folder / train.__name__
-        line(name, [_in_own_process(train, student, learnt, made)], made)
+        out = folder / train.__name__
+        print_row(name, [_in_own_process(train, student, train_rows, out)], out)
     for other in ("TRL", "LLaMA-Factory"):
-        of_rounds = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds[other])]
+        ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds[other])]
         ratio = median(seconds[other]) / median(seconds["ours"])
-        print(f"ours / {other}: {ratio:.2f} (medians; by round {min(of_rounds):.2f} to {max(of_rounds):.2f})")
-    print("*  once: gradient_checkpointing=False, as in our recipe")
-    print("** once, not compared: at this learning rate a step moves 8 % of bfloat16 weights only")
+        print(f"ours / {other}: {ratio:.2f} (medians; by round {min(ratios):.2f} to {max(ratios):.2f})")
+    print("*  one round: gradient_checkpointing=False, as in our recipe")
+    print("** one round, not compared: at this learning rate a step changes only 8 % of bfloat16 weights")
 
 
-def _in_own_process(train: Contender, student: Path, rows: Dataset, out: Path) -> float:
+def _in_own_process(train: TrainFunction, student: Path, rows: Dataset, out: Path) -> float:
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
         return process.submit(train, student, rows, out).result()
 
@@ -145,29 +142,29 @@ def train_ours(student: Path, rows: Dataset, out: Path, *more: str) -> float:
     trainer = CotTrainer(
         model=str(student), args=training_args, train_dataset=rows, processing_class=tokenizer, recipe_sha256=""
     )
-    return _trained(trainer)
+    return _train(trainer)
 
 
 def train_in_bfloat16(student: Path, rows: Dataset, out: Path) -> float:
-    """Train as `training/sft.py --dtype bfloat16` does: no float32 weights beside those of the passes."""
+    """Train as `training/sft.py --dtype bfloat16` does, without float32 weights."""
     return train_ours(student, rows, out, "--dtype", "bfloat16")
 
 
 def train_trl(student: Path, rows: Dataset, out: Path, **more: bool) -> float:
-    """Train as TRL does without a word on how, save for the template: the tokens are to be the same."""
-    told = SHARED | more | {"gradient_accumulation_steps": ACCUMULATED, "chat_template_path": str(TEMPLATE)}
-    config = trl.SFTConfig(output_dir=str(out), **told)
-    return _trained(trl.SFTTrainer(model=str(student), args=config, train_dataset=rows))
+    """Train as TRL does by default, with our chat template, so that the tokens are the same."""
+    settings = SHARED | more | {"gradient_accumulation_steps": ACCUMULATED, "chat_template_path": str(TEMPLATE)}
+    config = trl.SFTConfig(output_dir=str(out), **settings)
+    return _train(trl.SFTTrainer(model=str(student), args=config, train_dataset=rows))
 
 
-def train_trl_unrecomputed(student: Path, rows: Dataset, out: Path) -> float:
-    """Train as TRL does without gradient checkpointing: what is left of the difference is not that."""
+def train_trl_without_checkpointing(student: Path, rows: Dataset, out: Path) -> float:
+    """Train as TRL does, without gradient checkpointing: the remaining difference has other causes."""
     return train_trl(student, rows, out, gradient_checkpointing=False)
 
 
 def train_llamafactory(student: Path, rows: Dataset, out: Path) -> float:
-    """Train as the README's file for LLaMA-Factory does; it takes the first `max_samples` of its own export."""
-    told = SHARED | {
+    """Train as the README's file for LLaMA-Factory does, on the first `max_samples` rows of its own export."""
+    settings = SHARED | {
         "model_name_or_path": str(student),
         "template": "chatml",
         "dataset_dir": str(out.parent / "llamafactory_data"),
@@ -182,45 +179,45 @@ def train_llamafactory(student: Path, rows: Dataset, out: Path) -> float:
         "output_dir": str(out),
     }
     recipe = out.with_suffix(".yaml")
-    recipe.write_text(yaml.safe_dump(told))
+    recipe.write_text(yaml.safe_dump(settings))
     environment = os.environ | {"DISABLE_VERSION_CHECK": "1", "PYTHONPATH": str(STAND_INS)}
-    ended = subprocess.run([LLAMAFACTORY, "train", recipe], env=environment, capture_output=True, text=True)
-    if ended.returncode:
-        raise RuntimeError(f"llamafactory-cli train: {ended.stderr[-2000:]}")
+    result = subprocess.run([LLAMAFACTORY, "train", recipe], env=environment, capture_output=True, text=True)
+    if result.returncode:
+        raise RuntimeError(f"llamafactory-cli train: {result.stderr[-2000:]}")
     seconds: float = json.loads((out / "train_results.json").read_text())["train_runtime"]
     return seconds
 
 
-def _our_arguments(student: Path, out: Path, *more: str) -> tuple[trl.ModelConfig, sft.SFTConfig]:
-    given = SHARED | {
+def _our_arguments(student: Path, out: Path, *more: str) -> tuple[trl.ModelConfig, SFTConfig]:
+    settings = SHARED | {
         "config": RECIPE,
         "model_name_or_path": student,
         "output_dir": out,
         "effective_batch_size": ACCUMULATED * SHARED["per_device_train_batch_size"],
     }
-    _, training_args, model_args, _ = sft.parse(
-        [*(text for name, value in given.items() for text in (f"--{name}", str(value))), *more]
+    _, training_args, model_args, _ = parse(
+        [*(text for name, value in settings.items() for text in (f"--{name}", str(value))), *more]
     )
     return model_args, training_args
 
 
-def _trained(trainer: trl.SFTTrainer) -> float:
+def _train(trainer: trl.SFTTrainer) -> float:
     with redirect_stdout(io.StringIO()):  # its log
         seconds: float = trainer.train().metrics["train_runtime"]
     trainer.save_model()
     return seconds
 
 
-def _tokenised(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], int]]:
-    """Return the tokens of each row, and at which of them its supervision begins."""
-    tokenised = []
+def _tokenize(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], int]]:
+    """Return the tokens of each row, and the index of its first supervised token."""
+    tokenized = []
     for row in rows:
-        begin = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], tokenize=False)
-        ids, prompt = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (whole, begin))
-        assert ids[: len(prompt)] == prompt
-        tokenised.append((ids, len(prompt)))
-    return tokenised
+        prompt = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], tokenize=False)
+        ids, prompt_ids = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (text, prompt))
+        assert ids[: len(prompt_ids)] == prompt_ids
+        tokenized.append((ids, len(prompt_ids)))
+    return tokenized
 
 
 @torch.inference_mode()
@@ -228,10 +225,10 @@ def loss(student: Path, rows: list[tuple[list[int], int]]) -> float:
     """Return the mean cross-entropy of the supervised tokens of all rows, in float32."""
     model = AutoModelForCausalLM.from_pretrained(student, dtype=torch.float32).eval()
     total = 0.0
-    for ids, begin in rows:
-        logits = model(torch.tensor([ids])).logits[0, begin - 1 : -1]
-        total += cross_entropy(logits, torch.tensor(ids[begin:]), reduction="sum").item()
-    return total / sum(len(ids) - begin for ids, begin in rows)
+    for ids, start in rows:
+        logits = model(torch.tensor([ids])).logits[0, start - 1 : -1]
+        total += cross_entropy(logits, torch.tensor(ids[start:]), reduction="sum").item()
+    return total / sum(len(ids) - start for ids, start in rows)
 
 
 if __name__ == "__main__":

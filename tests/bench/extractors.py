@@ -1,4 +1,4 @@
-"""Other extractors beside ours: lm-eval's two GSM8K tasks and math-verify, each as it ships."""
+"""Our extractors and the unmodified ones of lm-eval's two GSM8K tasks and of math-verify."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-from released import Extractor, Said, Text, flexible, strict
+from released import Extractor, Reading, Text, flexible, strict
 
 
 TARGETS = (LatexExtractionConfig(), ExprExtractionConfig())  # math-verify's defaults
-PATIENCE = 30  # seconds for one text instead of its 5: a busy machine must not decide a verdict
+TIMEOUT = 30  # seconds per text; the default of 5 would let a busy machine change a verdict
 
 
-def lm_eval_filter(task_name: str, filter_name: str, added: str = "") -> Extractor:
-    """Return a filter of a task of lm-eval (`gsm8k`, `gsm8k-cot`) with that task's `exact_match`.
+def lm_eval_filter(task_name: str, filter_name: str, suffix: str = "") -> Extractor:
+    """Return an extractor that applies a filter and the `exact_match` of an lm-eval task (`gsm8k`, `gsm8k-cot`).
 
-    The task is made of lm-eval's own YAML file, by its own class, on one blank row instead of the Hub's. `added` is
-    put behind each text: the pattern of `gsm8k-cot` wants a character behind the number.
+    lm-eval's own class loads the task from its own YAML file, with one blank row instead of the Hub's data. `suffix`
+    is appended to each text, because the pattern of `gsm8k-cot` requires a character after the number.
     """
     path = Path(lm_eval.__file__).parent / f"tasks/gsm8k/{task_name}.yaml"
     blank = dict.fromkeys(("train", "test"), Dataset.from_list([{"question": "", "answer": ""}]))
@@ -35,33 +35,33 @@ def lm_eval_filter(task_name: str, filter_name: str, added: str = "") -> Extract
     def is_gold(answer: str, gold: str) -> bool:
         return bool(task.process_results({"question": "", "answer": gold}, [answer])["exact_match"])
 
-    def say(released: Text) -> Said:
-        response = Instance("generate_until", {}, (), 0, resps=[f"{released.text}{added}"])
+    def read(released: Text) -> Reading:
+        response = Instance("generate_until", {}, (), 0, resps=[f"{released.text}{suffix}"])
         steps.apply([response])
         answer = response.filtered_resps[filter_name]
-        return Said(None if answer == "[invalid]" else answer, is_gold(answer, str(released.gold)))
+        return Reading(None if answer == "[invalid]" else answer, is_gold(answer, str(released.gold)))
 
-    return say
+    return read
 
 
-def math_verify(released: Text) -> Said:
-    """Read a text with math-verify's two default targets, and verify it against the gold (LaTeX of MATH, else plain).
+def math_verify(released: Text) -> Reading:
+    """Read a text with math-verify's two default targets and compare it to the gold (LaTeX for MATH, otherwise plain).
 
-    The whole text is given, as math-verify documents it; it looks for the answer itself.
+    math-verify finds the answer in the full text, as its documentation describes.
     """
-    parsed = parse(released.text, TARGETS, parsing_timeout=PATIENCE)
+    parsed = parse(released.text, TARGETS, parsing_timeout=TIMEOUT)
     gold = _parse_gold(f"${released.gold}$" if released.kind == "math" else str(released.gold))
-    return Said(str(parsed[-1]) if parsed else None, verify(gold, parsed, timeout_seconds=PATIENCE))
+    return Reading(str(parsed[-1]) if parsed else None, verify(gold, parsed, timeout_seconds=TIMEOUT))
 
 
 @cache
 def _parse_gold(gold: str) -> list[Any]:
-    return list(parse(gold, TARGETS, parsing_timeout=PATIENCE))
+    return list(parse(gold, TARGETS, parsing_timeout=TIMEOUT))
 
 
 def extractors() -> dict[str, Extractor]:
-    """Return the extractors by their names in the page; those of lm-eval are for numbers only."""
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns of each text that it cannot parse
+    """Return the extractors by their names on the page. Those of lm-eval read only numbers."""
+    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns for each text that it cannot parse
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     return {
         "ours strict": strict,
@@ -69,15 +69,15 @@ def extractors() -> dict[str, Extractor]:
         "gsm8k strict": lm_eval_filter("gsm8k", "strict-match"),
         "gsm8k flexible": lm_eval_filter("gsm8k", "flexible-extract"),
         "gsm8k_cot strict": lm_eval_filter("gsm8k-cot", "strict-match"),
-        "gsm8k_cot strict + full stop": lm_eval_filter("gsm8k-cot", "strict-match", added="."),
+        "gsm8k_cot strict + full stop": lm_eval_filter("gsm8k-cot", "strict-match", suffix="."),
         "gsm8k_cot flexible": lm_eval_filter("gsm8k-cot", "flexible-extract"),
         "math-verify": math_verify,
     }
 
 
-# Whose differences a person judged: no text has the `####` of `gsm8k strict`, most lack the full stop of `gsm8k_cot
-# strict`, and the two flexible filters are one.
-JUDGED_OF = {
+# The extractors by answer kind whose disagreements a person judged. `gsm8k strict` is omitted because no text contains
+# `####`, `gsm8k_cot strict` because most texts end without a period, and `gsm8k_cot flexible` equals `gsm8k flexible`.
+COMPARED = {
     "number": ("ours strict", "ours flexible", "gsm8k flexible", "gsm8k_cot strict + full stop", "math-verify"),
     "math": ("ours strict", "ours flexible", "math-verify"),
 }

@@ -1,6 +1,6 @@
-"""The released CoT as its files hold it, what our grader reads in it, and what a person read in some of it.
+"""The released CoT texts, the answers our grader reads in them, and a person's judgments of some of them.
 
-Texts are the teachers' fields of the release's JSON files before any repair; golds are those the importer joins.
+Texts are the teachers' fields in the JSON files of the release, before any repair. The importer joins the golds.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cot_distill_datasets.answers import Kind, equivalent, extract
 from cot_distill_datasets.benchmarks import BENCHMARKS
-from cot_distill_datasets.manifest import data_folder, file_of, read_manifest
-from cot_distill_datasets.upstream import read_golds, read_rows
+from cot_distill_datasets.grading.answers import Kind, equivalent, extract
+from cot_distill_datasets.sources.manifest import data_folder, data_path, read_manifest
+from cot_distill_datasets.sources.upstream import read_golds, read_rows
 
 
 HERE = Path(__file__).parent
-# Texts on which extractors differ in their verdict: `concludes` and `is_gold` are what a person read in the text, both
-# null where it concludes two things; `said` is what each extractor read.
+# Texts on which the extractors disagree. `concludes` and `is_gold` are a person's judgment of the text, both null if
+# it has two different final answers. `said` is the answer of each extractor.
 JUDGED = HERE / "judged.jsonl"
-# Texts in which `extract` reads something else than the gold: `class` is why, `said` what it read.
+# Texts whose extracted answer (`said`) is not the gold. `class` is the reason.
 DISAGREEMENTS = HERE / "disagreements.jsonl"
-SAMPLE = 100  # disagreements with the gold
+SAMPLE = 100  # number of disagreements with the gold that a person judges
 
 CLASSES = {
-    "teacher": "the teacher concludes this, and it is not the gold",
-    "gold": "the teacher concludes this; the gold, or the question as released, is wrong, incomplete or doubtful",
-    "extraction": "the text concludes something else: a defect of `extract`",
-    "form": "the same answer in another form: `equivalent` is too strict",
-    "ambiguous": "the text concludes two different things",
-    "cut": "the text ends before it concludes; what was read is its last number",
-    "damaged": "its LaTeX is broken in the JSON; repaired by the importer, it is read as the gold",
+    "teacher": "the teacher's answer was read correctly, and it is not the gold",
+    "gold": "the teacher's answer was read correctly; the gold or the question is wrong, incomplete or doubtful",
+    "extraction": "the text has a different final answer: an error of `extract`",
+    "form": "the answers are the same in different forms: `equivalent` is too strict",
+    "ambiguous": "the text has two different final answers",
+    "cut": "the text is truncated before its final answer; its last number was read",
+    "damaged": "the JSON broke the LaTeX; once the importer has repaired it, the gold is read",
 }
 
 
 class Text(NamedTuple):
-    """One released CoT: where it stands (`data/FILE.json#INDEX`), as it stands, and the canonical gold, if any."""
+    """One released CoT: its location (`data/FILE.json#INDEX`), its unchanged text, and the canonical gold, if any."""
 
     source: str
     config: str
@@ -47,61 +47,61 @@ class Text(NamedTuple):
 
     @property
     def rank(self) -> str:
-        """Its place in every sample: by the hash of its source, so that a sample is the same on any machine."""
+        """Sort key of every sample: the hash of its source, so that a sample is the same on every machine."""
         return sha256(self.source.encode()).hexdigest()
 
 
-class Said(NamedTuple):
-    """What an extractor read in a text, None where nothing; and whether it holds that to be the gold."""
+class Reading(NamedTuple):
+    """The answer that an extractor read in a text, or None, and whether the extractor accepts it as the gold."""
 
     answer: str | None
     is_gold: bool
 
 
-Extractor = Callable[[Text], Said]
-Verdicts = dict[str, dict[str, Said]]  # source of a text → name of an extractor → what it said
+Extractor = Callable[[Text], Reading]
+Readings = dict[str, dict[str, Reading]]  # source of a text → name of an extractor → its reading
 
 
 def released_texts(upstream: Path) -> Iterator[Text]:
-    """Yield every CoT of the release in `upstream`, file by file; answer-only files hold none."""
+    """Yield every CoT of the release in `upstream`, file by file. Answer-only files contain no CoT."""
     data = data_folder(upstream)
-    entries = [entry for entry in read_manifest(data)[0] if file_of(entry, data).is_file()]
+    entries = [entry for entry in read_manifest(data)[0] if data_path(entry, data).is_file()]
     golds = {entry.config.benchmark: read_golds(entry, data) for entry in entries if entry.config.teacher == "answer"}
     for entry in entries:
         if entry.config.teacher == "answer":
             continue
-        released = json.loads(file_of(entry, data).read_bytes())
+        released = json.loads(data_path(entry, data).read_bytes())
         for row in read_rows(entry, data, golds.get(entry.config.benchmark, {})).rows:
             text = released[int(row["source"].partition("#")[2])][entry.response_column]
             gold = None if "no_gold" in row["flags"] else row["answer"]
             yield Text(row["source"], str(entry.config), BENCHMARKS[row["benchmark"]].answer_kind, text, gold)
 
 
-def strict(released: Text) -> Said:
-    """Read a text with our grader; only a closing sentence counts."""
+def strict(released: Text) -> Reading:
+    """Read a text with our grader, counting only a closing sentence."""
     return _ours(released, strict=True)
 
 
-def flexible(released: Text) -> Said:
-    """Read a text with our grader; without a closing sentence its last answer counts."""
+def flexible(released: Text) -> Reading:
+    """Read a text with our grader, counting the last answer if there is no closing sentence."""
     return _ours(released, strict=False)
 
 
-def _ours(released: Text, *, strict: bool) -> Said:
+def _ours(released: Text, *, strict: bool) -> Reading:
     answer = extract(released.text, released.kind, strict=strict)
     if answer is None or released.gold is None:
-        return Said(answer, False)
-    return Said(answer, equivalent(answer, released.gold, released.kind))
+        return Reading(answer, False)
+    return Reading(answer, equivalent(answer, released.gold, released.kind))
 
 
 def disagreeing(texts: Iterable[Text]) -> list[Text]:
-    """Return the texts in which our grader, flexible, does not find the gold; the first `SAMPLE` are judged."""
+    """Return the texts in which our flexible grader does not find the gold. A person judges the first `SAMPLE`."""
     return sorted((text for text in texts if text.gold and not flexible(text).is_gold), key=lambda text: text.rank)
 
 
-def patterns_of(said: Verdicts, names: Sequence[str]) -> dict[str, tuple[bool, ...]]:
-    """Return for each text which of the extractors `names` find the gold in it: texts that share it differ alike."""
-    return {source: tuple(readings[name].is_gold for name in names) for source, readings in said.items()}
+def agreement_patterns(readings: Readings, names: Sequence[str]) -> dict[str, tuple[bool, ...]]:
+    """Return for each text which of the extractors `names` find the gold in it."""
+    return {source: tuple(by_name[name].is_gold for name in names) for source, by_name in readings.items()}
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -110,5 +110,5 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def write_records(path: Path, records: list[dict[str, Any]]) -> None:
-    """Write records, one a line."""
+    """Write one record per line."""
     path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))

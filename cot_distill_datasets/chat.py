@@ -1,0 +1,116 @@
+"""The contract of training and evaluation: the prompt text, chat template, BOS token and stop strings of a student.
+
+Each rule prevents a mistake that changes scores without an error: a wrong or missing template (LLaMA-Factory #2509: 26
+against 57 % by the template), a missing or doubled BOS token (lm-evaluation-harness #3347), a prompt truncated on its
+left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+from .errors import CotDistillError
+from .files import resource
+from .schema import Row
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def task_folder() -> Path:
+    """Return where an install places `eval_tasks/`: in lm-eval's own task folder."""
+    spec = find_spec("lm_eval")
+    assert spec and spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "tasks/cot_distill"
+
+
+def prompt(doc: Row) -> str:
+    """Return the user turn of a row."""
+    return str(doc["prompt"][0]["content"])
+
+
+def stop_strings(benchmark: str) -> list[str]:
+    """Return the strings that end an answer in the task of a benchmark, besides the EOS token."""
+    name = f"cot_{benchmark}"
+    task = yaml.safe_load((task_folder() / name / f"{name}.yaml").read_text())
+    return list(task["generation_kwargs"]["until"])
+
+
+def check_template(student: str | Path, tokenizer: PreTrainedTokenizerBase, trained_sha256: str | None) -> None:
+    """Raise CotDistillError if a student has no chat template, or a different one than it was trained with.
+
+    `trained_sha256` is the template's hash in `provenance.json`, None if the student was not trained here.
+    """
+    if tokenizer.chat_template is None:
+        raise CotDistillError(f"{student} has no chat template: evaluate a student that was trained with one.")
+    if trained_sha256 and trained_sha256 != template_sha256(tokenizer):
+        raise CotDistillError(
+            f"{student} was trained with a different chat template (SHA-256 {trained_sha256[:12]}… in "
+            f"provenance.json, {template_sha256(tokenizer)[:12]}… in its tokenizer): restore chat_template.jinja, or "
+            "train again."
+        )
+
+
+def template_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the SHA-256 of the chat template (of several, the one called `default`), as lm-eval computes it."""
+    return sha256(tokenizer.get_chat_template().encode()).hexdigest()
+
+
+class BosRule(NamedTuple):
+    """Whether a prompt must start with a BOS token, and a warning if that could not be decided."""
+
+    required: bool
+    warning: str | None = None
+
+
+def bos_rule(tokenizer: PreTrainedTokenizerBase) -> BosRule:
+    """Return the BOS rule of a tokenizer and its chat template.
+
+    A BOS token is required if it is one that a template in `training/templates/` declares (`bos: <bos>` in the YAML
+    beside it), or if the tokenizer itself adds one to plain text. A tokenizer that has another BOS token and does not
+    add it gets a warning, unless its chat template is one of ours.
+    """
+    templates = {path.read_text(): _declared_bos(path) for path in resource("training/templates").glob("*.jinja")}
+    if tokenizer.bos_token is None:
+        return BosRule(False)
+    if tokenizer.bos_token in templates.values() or tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id:
+        return BosRule(True)
+    if tokenizer.get_chat_template() in templates:
+        return BosRule(False)
+    return BosRule(
+        False,
+        f"It is unknown whether this model family expects a BOS token: the tokenizer has `{tokenizer.bos_token}` and "
+        "does not add it. Compare the prompts with those of the family's own chat template.",
+    )
+
+
+def _declared_bos(template: Path) -> str | None:
+    bos: str | None = yaml.safe_load(template.with_suffix(".yaml").read_text())["bos"]
+    return bos
+
+
+def check_prompt(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, room: int, bos_required: bool) -> None:
+    """Raise CotDistillError if a prompt has a wrong number of BOS tokens, or more than `room` tokens.
+
+    lm-eval would truncate a long prompt on its left.
+    """
+    bos = tokenizer.bos_token_id
+    leading = next((i for i, token in enumerate(tokens) if token != bos), len(tokens))
+    if leading > 1 or leading < bos_required:
+        raise CotDistillError(
+            f"The prompt starts with {leading} BOS tokens (`{tokenizer.bos_token}`), expected "
+            f"{'1' if bos_required else 'at most 1'}: add the BOS token in either the chat template or the tokenizer "
+            "(`add_bos_token`), not both."
+        )
+    if len(tokens) > room:
+        raise CotDistillError(
+            f"The prompt has {len(tokens)} tokens, but the student's context leaves {max(room, 0)} before the answer "
+            "(`max_gen_toks`): evaluate a student with a longer context, or another task."
+        )

@@ -1,0 +1,212 @@
+"""A student's results: lm-eval's files (`results_*.json` beside `samples_*.jsonl`) in its folder, counted as scores.
+
+Every number is counted from the samples. `cot-distill evaluate` writes into each sample how the answer ended and how
+many tokens it has. For results of the bare `lm_eval --log_samples`, both are estimated with the student's tokenizer.
+"""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from ..benchmarks import TEST_SPLITS
+from ..chat import template_sha256
+from ..errors import CotDistillError
+from ..files import recover
+from ..provenance import PROVENANCE, Provenance, read_provenance
+from .scores import Score
+
+
+STRICT, FLEXIBLE = "strict-match", "flexible-extract"
+RESULTS = "results"  # the folder below a student that holds its results
+COT_DISTILL_KEY = "cot_distill"  # the key of a results file that says how `cot-distill evaluate` wrote it
+_HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # of the files that decide answers
+_RESULT_KEYS = ("results", "versions", "config", "n-shot", "n-samples")
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student's folder, opened once: its weights are hashed once, and each results file is counted once."""
+
+    folder: Path
+    sha256: str  # of every file that decides what the student answers
+    tokenizer: PreTrainedTokenizerBase
+    provenance: Provenance | None  # None: not trained here
+    scores: dict[tuple[Path, str], Score] = field(default_factory=dict, repr=False)  # by results file and task
+
+    @classmethod
+    def open(cls, folder: Path) -> "Student":
+        """Open the student in `folder`.
+
+        Raises CotDistillError if there is no student, its weights are not safetensors (other formats may hold code),
+        its tokenizer cannot be loaded, or another version wrote its `provenance.json`.
+        """
+        return cls(folder, _digest(folder), _load_tokenizer(folder), read_provenance(folder))
+
+
+def read_scores(student: Student) -> list[Score]:
+    """Return one score for each of our tasks in `{student}/results`, in the order of the benchmarks.
+
+    If a task has several results, the one with the most questions is used, then the newest, so that a `--limit` run
+    never replaces a full one. Raises CotDistillError if there are no results, or one is invalid (`read_score`).
+    """
+    folder = student.folder / RESULTS
+    for old in folder.glob(".*.old"):
+        recover(old.with_name(old.name[1:].removesuffix(".old")))
+    files = sorted(folder.glob("[!.]*/**/results_*.json"), key=lambda path: path.name)  # by date
+    if not files:
+        raise CotDistillError(
+            f"There are no results in {folder}: run `cot-distill evaluate {student.folder}`, or "
+            f"`lm_eval … --apply_chat_template --log_samples --output_path {folder}`."
+        )
+    scores = [read_score(student, path, task) for path in files for task in _tasks(path)]
+    best = {score.task: score for score in sorted(scores, key=lambda score: score.n)}
+    order = list(TEST_SPLITS)
+    return sorted(best.values(), key=lambda score: (order.index(split_for_task(score.task)), score.task))
+
+
+def read_score(student: Student, path: Path, task: str) -> Score:
+    """Read one task from a `results_*.json` and the samples beside it.
+
+    Raises CotDistillError if the files cannot be read, have no samples, or were written under another chat template,
+    with other weights, or not zero-shot and greedy.
+    """
+    if (path, task) in student.scores:
+        return student.scores[path, task]
+    result = _load(path)
+    if result.get("chat_template_sha") != template_sha256(student.tokenizer):
+        raise CotDistillError(
+            f"{path} was written under a different chat template than the student's, or under none: evaluate again, "
+            "with `--apply_chat_template`."
+        )
+    if COT_DISTILL_KEY in result and result[COT_DISTILL_KEY]["settings"]["student_sha256"] != student.sha256:
+        raise CotDistillError(f"{path} was written by other weights than the student has now: evaluate again.")
+    samples_path = path.with_name(path.name.replace("results_", f"samples_{task}_", 1).replace(".json", ".jsonl"))
+    if not samples_path.is_file():
+        raise CotDistillError(f"{path} has no samples beside it: evaluate again, with `--log_samples`.")
+    try:
+        _check_settings(path, task, result)
+        with samples_path.open(encoding="utf-8") as lines:  # not `splitlines`: an answer may hold U+2028
+            samples = [json.loads(line) for line in lines]
+        estimated = "finish_reason" not in samples[0]
+        if estimated:
+            samples = [sample | _estimate_finish(sample, student.tokenizer) for sample in samples]
+        score = score_samples(student.folder, task, result, samples, estimated=estimated)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        if isinstance(error, CotDistillError):
+            raise
+        raise CotDistillError(
+            f"Cannot read {samples_path} ({error!r}): delete its folder, then evaluate again."
+        ) from error
+    student.scores[path, task] = score
+    return score
+
+
+def score_samples(
+    student: Path, task: str, result: dict[str, Any], samples: Sequence[Sample], *, estimated: bool
+) -> Score:
+    """Count the samples of a task, each of which has `finish_reason` and `output_tokens`."""
+    filters = dict.fromkeys(sample["filter"] for sample in samples)
+    headline = STRICT if STRICT in filters else next(iter(filters))
+    first, flexible = ([s for s in samples if s["filter"] == name] for name in (headline, FLEXIBLE))
+    finished = [sample for sample in first if sample["finish_reason"] != "length"]
+    questions = result["n-samples"][task]
+    return Score(
+        student=student,
+        task=task,
+        version=result["versions"][task],
+        n=len(first),
+        limit=len(first) if questions["effective"] < questions["original"] else None,  # `--limit`, or `--samples`
+        correct=_count(first, "exact_match"),
+        flexible_correct=_count(flexible, "exact_match") if flexible else None,
+        no_answer=_count(first, "no_answer"),
+        truncated=len(first) - len(finished),
+        finished_correct=_count(finished, "exact_match"),
+        timed_out=_count(first, "timed_out") if "timed_out" in first[0] else 0,  # a metric of LaTeX tasks
+        mean_output_tokens=round(sum(sample["output_tokens"] for sample in first) / len(first), 1),
+        estimated=estimated,
+        command=_command(task, result),
+        prompt=first[0]["doc"]["prompt"][0]["content"],
+        gold=first[0]["doc"]["answer"],
+        answer=first[0]["resps"][0][0],
+    )
+
+
+def split_for_task(task: str) -> str:
+    """Return the test split that a task of ours asks."""
+    return task.removeprefix("cot_").removesuffix("_paper")
+
+
+def _digest(folder: Path) -> str:
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise CotDistillError(
+            f"There is no student in {folder}: pass a folder with config.json and *.safetensors, as "
+            "`training/sft.py` writes it."
+        )
+    digest = sha256()
+    for path in sorted(folder.glob("[!.]*")):
+        if path.suffix in _HASHED_SUFFIXES and path.name != PROVENANCE:
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (ValueError, OSError) as error:
+        raise CotDistillError(f"Cannot load the tokenizer of {folder}: {error}") from error
+
+
+def _check_settings(path: Path, task: str, result: dict[str, Any]) -> None:
+    gen_kwargs = dict(result["config"].get("gen_kwargs") or {})
+    gen_kwargs.pop("max_gen_toks", None)
+    if gen_kwargs or result["n-shot"][task] or result.get("system_instruction"):
+        raise CotDistillError(f"{path} was not evaluated zero-shot and greedy, as our tasks are: evaluate again.")
+
+
+def _command(task: str, result: dict[str, Any]) -> str:
+    """Return the command that repeats the evaluation."""
+    config = result["config"]
+    limit = ["--limit", f"{config['limit']:g}"] if config["limit"] else []
+    if COT_DISTILL_KEY in result:
+        return shlex.join([*result[COT_DISTILL_KEY]["command"], *limit])
+    arguments = config["model_args"]
+    if isinstance(arguments, dict):
+        arguments = ",".join(f"{name}={value}" for name, value in arguments.items())
+    command = ["lm_eval", "--tasks", task, "--model", config["model"], "--model_args", arguments]
+    if config.get("gen_kwargs"):
+        limit += ["--gen_kwargs", f"max_gen_toks={config['gen_kwargs']['max_gen_toks']}"]
+    return shlex.join([*command, "--batch_size", str(config["batch_size"]), "--apply_chat_template", *limit])
+
+
+def _estimate_finish(sample: Sample, tokenizer: Any) -> Sample:
+    """Estimate from its text how an answer ended. The student may have written the text in other tokens."""
+    tokens = len(tokenizer.encode(sample["resps"][0][0], add_special_tokens=False))
+    maximum = sample["arguments"]["gen_args_0"]["arg_1"]["max_gen_toks"]
+    if tokens >= maximum:
+        return {"output_tokens": maximum, "finish_reason": "length"}
+    return {"output_tokens": tokens + 1, "finish_reason": "stop"}
+
+
+def _tasks(path: Path) -> list[str]:
+    return [task for task in _load(path)["results"] if split_for_task(task) in TEST_SPLITS]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {key: result[key] for key in _RESULT_KEYS} | result
+    except (ValueError, KeyError, TypeError) as error:
+        raise CotDistillError(f"{path} is not a results file of lm-eval ({error!r}): delete it.") from error
+
+
+def _count(samples: Sequence[Sample], metric: str) -> int:
+    return int(sum(sample[metric] for sample in samples))

@@ -1,0 +1,246 @@
+"""Evaluate a student through lm-eval's API: checked first, recorded, and resumed after a kill.
+
+runs/demo/oracle-l3-arith/seed100/results/cot_arith-hf/…/results_2026-11-24T….json, and samples_cot_arith_….jsonl
+
+Each task's files are written atomically. A task that has results for the same student, questions and settings is not
+run again.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import lm_eval
+import torch
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.loggers import EvaluationTracker
+from lm_eval.tasks import TaskManager
+from transformers import AutoConfig
+
+from ..chat import bos_rule, check_prompt, check_template, task_folder
+from ..errors import CotDistillError, nearest
+from ..files import atomic_dir, recover
+from ..grading.answers import GRADER_VERSION
+from .results import COT_DISTILL_KEY, RESULTS, Sample, Student, read_score, score_samples
+from .scores import Score
+
+
+Backend = Literal["vllm", "hf"]
+
+CONTEXT = 4096  # tokens; the paper trains on no longer rows, and vLLM reserves memory for the whole context
+# Arguments of lm-eval's models that would change the student, or the way it is asked.
+_FORBIDDEN_MODEL_ARGS = {
+    "pretrained", "tokenizer", "peft", "delta", "lora_local_path", "gguf_file", "add_bos_token", "chat_template_args",
+    "trust_remote_code",
+}  # fmt: skip
+_IRRELEVANT_ARGS = {"batch_size", "device", "gpu_memory_utilization", "max_batch_size"}  # they do not change answers
+_LIBRARIES = ("cot-distill", "lm_eval", "transformers", "torch", "vllm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How to evaluate.
+
+    `release` is the folder of the test splits (None: the tasks' own default), `limit` the number of questions per task
+    (None: all), `model_args` the arguments of lm-eval's model by name.
+    """
+
+    backend: Backend = "vllm"
+    release: Path | None = None
+    limit: int | None = None
+    model_args: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -> list[Score]:
+    """Evaluate a student on tasks or groups, and return the score of each task. Results go to `{student}/results`.
+
+    Raises CotDistillError, with nothing written, if a task is unknown, vLLM is not installed, or the student cannot be
+    loaded or would be asked in another way than it was trained (`chat.py`).
+    """
+    trained_sha256 = student.provenance.chat_template_sha256 if student.provenance else None
+    check_template(student.folder, student.tokenizer, trained_sha256)
+    arguments = _model_args(student.folder, config)
+    folders, pending = {}, {}
+    for name, task in _load_tasks(tasks, config).items():
+        folder = student.folder / RESULTS / _results_name(name, config)
+        settings = _settings(task, student.sha256, arguments, config)
+        is_complete = _has_results(folder, settings)
+        print(f"{name}: {folder}{' is complete' if is_complete else ''}", file=sys.stderr)
+        folders[folder] = name
+        if not is_complete:
+            pending[folder] = (task, settings)
+    model = _load_model(student.folder, arguments, config.backend) if pending else None
+    bos_required, warning = bos_rule(student.tokenizer)
+    if pending and warning:
+        print(f"warning: {warning}", file=sys.stderr)
+    for task, _ in pending.values():
+        _check_prompts(model, task, bos_required=bos_required)
+    for number, (folder, (task, settings)) in enumerate(pending.items(), start=1):
+        print(f"[{number}/{len(pending)}] {folder.name}", file=sys.stderr)
+        _run_task(model, task, student, settings, config, folder)
+    return [read_score(student, path, name) for folder, name in folders.items() for path in _results_files(folder)]
+
+
+def _results_name(task: str, config: EvaluationConfig) -> str:
+    return "-".join([task, config.backend, *([f"limit{config.limit}"] if config.limit else [])])
+
+
+def _results_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("results_*.json"))
+
+
+def _task_manager(config: EvaluationConfig) -> TaskManager:
+    """Return a manager of our tasks only: indexing lm-eval's thousands of tasks takes seconds."""
+    metadata = {"release": str(config.release)} if config.release else {}
+    return TaskManager(include_path=str(task_folder()), include_defaults=False, metadata=metadata)
+
+
+def _load_tasks(names: Sequence[str], config: EvaluationConfig) -> dict[str, ConfigurableTask]:
+    """Load tasks and the members of groups, each once."""
+    manager = _task_manager(config)
+    tasks: dict[str, ConfigurableTask] = {}
+    for name in names:
+        if name not in manager.all_tasks:
+            raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, manager.all_tasks)}.")
+        tasks |= manager.load([name])["tasks"]
+    for name, task in tasks.items():
+        if config.backend == "vllm" and "num_beams" in task.config.generation_kwargs:
+            raise CotDistillError(f"`{name}` needs beam search, which vLLM does not support: use `--backend hf`.")
+    return tasks
+
+
+def _model_args(student: Path, config: EvaluationConfig) -> dict[str, Any]:
+    """Return lm-eval's arguments of the model. The default dtype is float32 on a CPU and bfloat16 on a GPU.
+
+    vLLM and `hf` give the same greedy answers in float32, not in bfloat16 (docs/benchmarks.md).
+    """
+    if forbidden := sorted(_FORBIDDEN_MODEL_ARGS & config.model_args.keys()):
+        raise CotDistillError(f"--model-args does not allow `{forbidden[0]}`: a student is asked as it was trained.")
+    on_gpu = torch.cuda.is_available()
+    arguments: dict[str, Any] = {"pretrained": str(student), "dtype": "bfloat16" if on_gpu else "float32"}
+    if config.backend == "hf":
+        arguments |= {"device": "cuda" if on_gpu else "cpu", "batch_size": 64}
+    else:
+        arguments |= {"batch_size": "auto"} | ({} if on_gpu else {"enforce_eager": True})
+        if getattr(AutoConfig.from_pretrained(student), "max_position_embeddings", 0) > CONTEXT:
+            arguments["max_model_len"] = CONTEXT
+    return arguments | config.model_args
+
+
+def _settings(
+    task: ConfigurableTask, student_sha256: str, arguments: dict[str, Any], config: EvaluationConfig
+) -> dict[str, Any]:
+    """Return everything that decides a result. If any of it changes, the task is run again."""
+    questions = [[task.doc_to_text(doc), doc["answer"]] for doc in task.test_docs()]
+    ignored = {"pretrained", *_IRRELEVANT_ARGS}
+    return {
+        "student_sha256": student_sha256,
+        "questions_sha256": sha256(json.dumps(questions).encode()).hexdigest(),
+        "task_version": task.VERSION,
+        "parser": GRADER_VERSION,
+        "backend": config.backend,
+        "limit": config.limit,
+        "model_args": {name: value for name, value in arguments.items() if name not in ignored},
+    }
+
+
+def _has_results(folder: Path, settings: dict[str, Any]) -> bool:
+    recover(folder)
+    results = (json.loads(path.read_text()) for path in _results_files(folder))
+    return any(result[COT_DISTILL_KEY]["settings"] == settings for result in results)
+
+
+def _load_model(student: Path, arguments: dict[str, Any], backend: Backend) -> Any:
+    if backend == "vllm" and find_spec("vllm") is None:
+        raise CotDistillError(
+            "vLLM is not installed: run `pip install vllm` on a GPU or `make vllm` on a CPU, or use `--backend hf`."
+        )
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GB; vLLM's default is a share of all memory
+    try:
+        if backend == "hf":
+            from .recorders import RecordedHF
+
+            return RecordedHF(**arguments)
+        from .recorder_vllm import RecordedVLLM
+
+        return RecordedVLLM(**arguments)
+    except Exception as error:  # three libraries' errors for broken weights and unknown arguments share no base class
+        raise CotDistillError(f"Cannot load {student} with {arguments}: {error}") from error
+
+
+def _check_prompts(model: Any, task: ConfigurableTask, *, bos_required: bool) -> None:
+    """Check every prompt of a task, as lm-eval renders and tokenizes it."""
+    room = model.max_length - task.config.generation_kwargs["max_gen_toks"]
+    for doc in task.test_docs():
+        prompt = model.apply_chat_template([{"role": "user", "content": task.doc_to_text(doc)}])
+        try:
+            check_prompt(model.tok_encode(prompt), model.tokenizer, room=room, bos_required=bos_required)
+        except CotDistillError as error:
+            raise CotDistillError(f"`{task.task_name}`: {error}") from error
+
+
+def _run_task(
+    model: Any,
+    task: ConfigurableTask,
+    student: Student,
+    settings: dict[str, Any],
+    config: EvaluationConfig,
+    folder: Path,
+) -> None:
+    """Ask all questions of a task, and write lm-eval's results and samples with how each answer ended."""
+    name = task.task_name
+    model.recorder.by_prompt.clear()
+    results = lm_eval.simple_evaluate(
+        model=model, tasks=[task], task_manager=_task_manager(config), limit=config.limit, apply_chat_template=True
+    )
+    samples = results.pop("samples")[name]
+    for sample in samples:
+        generation = model.recorder.by_prompt[sample["arguments"][0][0]]
+        sample |= {"finish_reason": generation.finish_reason, "output_tokens": generation.tokens}
+    versions = {library: version(library) for library in _LIBRARIES if library != "vllm" or config.backend == "vllm"}
+    command = _command(student.folder, name, config)
+    results[COT_DISTILL_KEY] = {"settings": settings, "versions": versions, "command": command}
+    model_args = {"pretrained": str(student.folder)} | settings["model_args"]
+    results["config"] |= {"model": config.backend, "model_args": model_args}
+    score = score_samples(student.folder, name, results, samples, estimated=False)
+    results["results"][name] |= {
+        "truncated,none": score.truncated / score.n,
+        "finished_accuracy,none": score.finished_accuracy,
+        "output_tokens,none": score.mean_output_tokens,
+    }
+    _write(folder, name, results, samples, student)
+    student.scores.update({(path, name): score for path in _results_files(folder)})
+
+
+def _command(student: Path, task: str, config: EvaluationConfig) -> list[str]:
+    command = ["cot-distill", "evaluate", str(student), "--tasks", task, "--backend", config.backend]
+    command += ["--release", str(config.release)] if config.release else []
+    if config.model_args:
+        command += ["--model-args", ",".join(f"{key}={value}" for key, value in config.model_args.items())]
+    return command
+
+
+def _write(folder: Path, task: str, results: dict[str, Any], samples: list[Sample], student: Student) -> None:
+    """Write lm-eval's two files, and check their size: on a full disk, lm-eval only logs a line."""
+    with atomic_dir(folder) as staged:
+        tracker = EvaluationTracker(output_path=str(staged))
+        tracker.general_config_tracker.log_experiment_args(
+            model_source=results["config"]["model"], model_args=results["config"]["model_args"],
+            system_instruction=None, chat_template=student.tokenizer.get_chat_template(), fewshot_as_multiturn=True,
+        )  # fmt: skip
+        tracker.save_results_aggregated(results=results, samples={task: samples})
+        tracker.save_results_samples(task_name=task, samples=samples)
+        lines = [path.read_bytes().count(b"\n") for path in staged.rglob("samples_*.jsonl")]
+        try:
+            is_complete = [type(json.loads(path.read_bytes())) for path in _results_files(staged)] == [dict]
+        except ValueError:
+            is_complete = False
+        if not is_complete or lines != [len(samples)]:
+            raise CotDistillError(f"Cannot write {folder}: is the disk full? Existing results were not changed.")

@@ -1,0 +1,93 @@
+"""The functions that the task files in `eval_tasks/` name: test rows, targets, filters and metrics.
+
+lm-eval calls each by its dotted name (`!function cot_distill_datasets.evaluation.tasks.process_results`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset, load_dataset
+
+from ..benchmarks import BENCHMARKS, TEST_SPLITS
+from ..chat import task_folder
+from ..errors import CotDistillError
+from ..grading import latex
+from ..grading.answers import equivalent, extract
+from ..names import RELEASE_NAME, eval_config
+from ..release.folder import RELEASE_REVISION, read_release
+from ..schema import FEATURES, Row, completion_text, eval_row
+from ..sources.test_splits import embedded_split
+
+
+def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Dataset]:
+    """Return the test split of `benchmark` (or of `math500`), in the form of lm-eval's `custom_dataset`.
+
+    It is read from the folder `release` (`--metadata '{"release": "DIR"}'`), else from `./eit/cot-distill`, else from
+    the Hub at the version's tag. An embedded benchmark is generated. lm-eval also passes the model's arguments, which
+    are ignored. Raises CotDistillError if the release folder has no test split of the benchmark.
+    """
+    if TEST_SPLITS[benchmark].embedded:
+        items = embedded_split(benchmark)
+        return {"test": Dataset.from_list([eval_row(benchmark, item) for item in items], features=FEATURES)}
+    folder, config = Path(release or RELEASE_NAME), eval_config(benchmark)
+    index = read_release(folder)
+    if index is None:
+        if release:
+            raise CotDistillError(f"There is no release in {folder}: build one, or omit `release`.")
+        return {"test": load_dataset(RELEASE_NAME, config, split="test", revision=RELEASE_REVISION)}
+    if config not in {stats.name for stats in index.configs}:
+        raise CotDistillError(
+            f"The release in {folder} has no `{config}`: build it with `cot-distill build --benchmarks DIR`."
+        )
+    return {"test": load_dataset(str(folder), config, split="test")}
+
+
+def groups() -> dict[str, list[str]]:
+    """Return the tasks of each group in `eval_tasks/`, subgroups resolved. A group comes after its subgroups."""
+    files = (yaml.safe_load(path.read_text()) for path in sorted(task_folder().glob("*.yaml")))
+    members = {group["group"]: group["task"] for group in files}
+    tasks = {group: _flatten(group, members) for group in members}
+    return dict(sorted(tasks.items(), key=lambda item: len(item[1])))
+
+
+def _flatten(name: str, members: dict[str, list[str]]) -> list[str]:
+    return [task for member in members[name] for task in _flatten(member, members)] if name in members else [name]
+
+
+def target(doc: Row) -> str:
+    """Return the closing sentence with the gold."""
+    return completion_text(None, doc["answer"])
+
+
+def strict_match(responses: list[list[str]], docs: list[Row]) -> list[str]:
+    """Filter: the answer in each response's closing sentence, empty if there is none."""
+    return _answers(responses, docs, strict=True)
+
+
+def flexible_extract(responses: list[list[str]], docs: list[Row]) -> list[str]:
+    """Filter: the same, except that a response without a closing sentence gives its last answer."""
+    return _answers(responses, docs, strict=False)
+
+
+def _answers(responses: list[list[str]], docs: list[Row], *, strict: bool) -> list[str]:
+    return [
+        extract(samples[0], BENCHMARKS[doc["benchmark"]].answer_kind, strict=strict) or ""  # greedy: one sample each
+        for samples, doc in zip(responses, docs)
+    ]
+
+
+def process_results(doc: Row, results: list[str]) -> dict[str, int]:
+    """Score one filtered response: whether it equals the gold, and whether it has no answer."""
+    kind = BENCHMARKS[doc["benchmark"]].answer_kind
+    return {"exact_match": int(equivalent(results[0], doc["answer"], kind)), "no_answer": int(not results[0])}
+
+
+def process_math_results(doc: Row, results: list[str]) -> dict[str, int]:
+    """Score one LaTeX response: the same, and whether its comparison timed out, which counts as wrong."""
+    verdict = latex.verdict(results[0], doc["answer"])
+    return {
+        "exact_match": int(verdict == "same"),
+        "no_answer": int(not results[0]),
+        "timed_out": int(verdict == "timeout"),
+    }

@@ -1,0 +1,76 @@
+"""The dataset card: the README of a release folder."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from huggingface_hub import DatasetCard, DatasetCardData
+
+from ..benchmarks import BENCHMARKS, TEST_SPLITS
+from ..files import resource
+from ..licenses import teacher_terms
+from ..names import EVAL_PREFIX, RELEASE_NAME, TEACHERS
+from ..schema import COLUMNS, FINDINGS
+from ..sources.repairs import REPAIRS
+from ..templates import render_card
+from .editions import EDITIONS
+from .folder import DROPPED, Release
+
+
+def write_dataset_card(release: Release, folder: Path) -> None:
+    """Write the README of a release folder: front matter for `load_dataset`, then the text for people."""
+    names = [stats.config for stats in release.training]
+    splits = {stats.name.removeprefix(f"{EVAL_PREFIX}-") for stats in release.configs}
+    benchmarks = {name: TEST_SPLITS[name] for name in TEST_SPLITS if name in splits | {c.benchmark for c in names}}
+    teachers = sorted({config.teacher for config in names}, key=lambda name: ([*TEACHERS, name].index(name), name))
+    agreements = [round(100 * stats.agreement) for stats in release.training if stats.agreement is not None]
+    data = DatasetCardData(
+        language="en",
+        license=sorted({benchmark.license for benchmark in benchmarks.values()}),
+        annotations_creators=["machine-generated", *(["expert-generated"] if "human" in teachers else [])],
+        task_categories=["text-generation", "question-answering"],
+        tags=["chain-of-thought", "distillation", "reasoning", "math", "commonsense", "arxiv:2502.18001"],
+        pretty_name="CoT-Distill",
+        size_categories=_size_category(sum(stats.rows for stats in release.configs)),
+        configs=release.front_matter(),
+    )
+    render_card(
+        DatasetCard,
+        data,
+        "dataset_card.md.jinja",
+        release=release,
+        release_name=RELEASE_NAME,
+        editions=EDITIONS,
+        benchmarks=benchmarks,
+        repairs=REPAIRS,
+        columns={name: description for name, (_, description) in COLUMNS.items()},
+        findings=FINDINGS,
+        reasons=DROPPED,
+        flagged=sum((Counter(stats.flags) for stats in release.training), Counter()),
+        kept=sum((Counter(stats.kept_flags) for stats in release.training), Counter()),
+        alias=next((config for config in names if config.alias), None),
+        dropped=sum((Counter(stats.dropped) for stats in release.training), Counter()),
+        teachers={name: (TEACHERS.get(name, name), teacher_terms(name)) for name in teachers},
+        from_paper=any(not BENCHMARKS[config.benchmark].embedded for config in names),
+        lowest=min(agreements, default=None),
+        highest=max(agreements, default=None),
+        changelog=_changelog(),
+    ).save(folder / "README.md")
+
+
+def _changelog() -> dict[str, list[str]]:
+    """Return the dataset's changes by version: the items below the headings `### Dataset` of `CHANGELOG.md`."""
+    versions = re.split(r"^## ", resource("CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    items = {}
+    for text in versions:
+        _, _, dataset = text.partition("### Dataset\n")
+        section = re.split(r"^#", dataset, maxsplit=1, flags=re.MULTILINE)[0]
+        entries = re.split(r"^- ", section, flags=re.MULTILINE)[1:]
+        items[text.split()[0]] = [" ".join(entry.split()) for entry in entries]  # an item may have several lines
+    return {version: lines for version, lines in items.items() if lines}
+
+
+def _size_category(rows: int) -> str:
+    """Return the Hub's size category for a number of rows (hub-docs, `datasetcard.md`, `size_categories`)."""
+    bounds = {"n<1K": 10**3, "1K<n<10K": 10**4, "10K<n<100K": 10**5, "100K<n<1M": 10**6}
+    return next(category for category, bound in bounds.items() if rows < bound)

@@ -1,0 +1,204 @@
+"""The release folder: a Hub dataset repo, with one Parquet file per config and a README whose front matter lists them.
+
+    eit/cot-distill/README.md                                  the dataset card
+    eit/cot-distill/release.json                               what was read, dropped and written, per config
+    eit/cot-distill/data/oracle-l3-arith/train-3f2a….parquet   one file per config, named by its content
+
+`load_dataset("eit/cot-distill", "oracle-fine-arith")` reads it from the current folder, or from the Hub.
+"""
+
+import dataclasses
+import json
+import re
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import CotDistillError
+from ..files import is_empty, recover
+from ..names import ConfigName
+from ..schema import FEATURES, FINDINGS, ConfigRows, Row
+from .editions import Edition
+from .selection import EXCLUDED_FLAGS
+
+
+RELEASE_REVISION = f"v{version('cot-distill')}"  # the Hub tag that evaluation reads if there is no release folder
+INDEX = "release.json"
+DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that the release has is the default
+
+_HAS_WORD = re.compile(r"\w").search
+_STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
+
+# Why a row that was read is in no config of an edition.
+DROPPED = {
+    "other_teacher": "keyed under another teacher's output",
+    "no_answer": "neither a gold nor a conclusion",
+    "empty": "the teacher's text is empty",
+    "leaked": "the question is in a test split",
+    "contradicting": "the teacher's own conclusion is not the gold",
+    **{flag: FINDINGS[flag] for flag in EXCLUDED_FLAGS},
+    "unaligned": "another level of the teacher lacks the question, or the config repeats it",
+}
+
+
+@dataclass(frozen=True)
+class ConfigStats:
+    """The content of one config and what was dropped from it. Lengths are words and reasoning steps, not tokens."""
+
+    name: str
+    split: str
+    file: str
+    rows_in: int
+    rows: int
+    dropped: dict[str, int] = field(default_factory=dict)  # reason → rows, see `DROPPED`
+    flags: dict[str, int] = field(default_factory=dict)  # repairs and findings of the rows read
+    kept_flags: dict[str, int] = field(default_factory=dict)  # the same of the rows written
+    agreement: float | None = None  # share of the rows read with a gold and a conclusion where the two are equal
+    mean_words: float = 0.0
+    mean_steps: float = 0.0
+
+    @property
+    def config(self) -> ConfigName:
+        """The parsed name of a training config; a test split has none."""
+        return ConfigName.parse(self.name)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The index of a release folder: everything but the rows."""
+
+    version: str
+    edition: Edition
+    parser: str  # the grader that read the conclusions, and so decided the agreements
+    configs: list[ConfigStats]
+    absent: list[str]  # files that the manifest lists and the checkout lacks
+    left_out: dict[str, str]  # config → why it was skipped
+    unchecked: list[str]  # benchmarks without a test split, so not checked for leaks
+
+    @property
+    def default(self) -> str:
+        """The config that `load_dataset` loads without a name."""
+        names = {stats.name for stats in self.configs}
+        return next(name for name in DEFAULT_CONFIGS if name in names)
+
+    @property
+    def tag(self) -> str:
+        """The Hub tag of this version and edition."""
+        tag = f"v{self.version}"
+        return tag if self.edition.revision == "main" else f"{tag}-{self.edition.revision}"
+
+    @property
+    def training(self) -> list[ConfigStats]:
+        """The training configs."""
+        return [stats for stats in self.configs if stats.split == "train"]
+
+    def front_matter(self) -> list[dict[str, object]]:
+        """Return the `configs:` of the dataset card: every config, and its alias over the same file."""
+        aliases = {alias: stats for stats in self.training if (alias := stats.config.alias)}
+        named = {stats.name: stats for stats in self.configs} | aliases
+        return [
+            {"config_name": name, "data_files": [{"split": named[name].split, "path": named[name].file}]}
+            | ({"default": True} if name == self.default else {})
+            for name in sorted(named)
+        ]
+
+
+def write_config(
+    name: str, split: str, read: ConfigRows, rows: list[Row], folder: Path, dropped: dict[str, int] | None = None
+) -> ConfigStats:
+    """Write `rows`, selected from the rows that were `read`, as the Parquet file of one config below `folder`.
+
+    The file name carries a hash of the content: `load_dataset` caches by file name, so a rebuilt folder never serves
+    the rows of an older build. Raises CotDistillError if there are no rows.
+    """
+    if not rows:
+        raise CotDistillError("no rows are left.")
+    written = folder / "data" / name / f"{split}.parquet"
+    written.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), written)
+    path = written.rename(written.with_name(f"{split}-{_content_hash(written.read_bytes())}.parquet"))
+    file, dropped = str(path.relative_to(folder)), read.dropped | (dropped or {})
+    flags, kept_flags = _flags(read.rows), _flags(rows)
+    graded = [row["is_correct"] for row in read.rows if row["is_correct"] is not None and row["teacher"] != "answer"]
+    agreement = round(statistics.fmean(graded), 6) if graded else None
+    return ConfigStats(
+        name, split, file, read.rows_in, len(rows), dropped, flags, kept_flags, agreement, *mean_lengths(rows)
+    )
+
+
+def is_unchanged(path: Path, content: bytes) -> bool:
+    """Whether `content` is what `write_config` wrote under the file name of `path`."""
+    return path.stem.endswith(f"-{_content_hash(content)}")
+
+
+def _content_hash(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
+
+
+def _flags(rows: list[Row]) -> dict[str, int]:
+    return dict(sorted(Counter(flag for row in rows for flag in row["flags"]).items()))
+
+
+def mean_lengths(rows: list[Row]) -> tuple[float, float]:
+    """Return the mean words and reasoning steps of the rationales, rounded to one decimal.
+
+    Reasoning steps are sentences, clauses after a semicolon, and lines.
+    """
+    texts = [row["rationale"] or "" for row in rows] or [""]
+    words = statistics.fmean(len(text.split()) for text in texts)
+    steps = statistics.fmean(sum(_HAS_WORD(step) is not None for step in _STEP_END.split(text)) for text in texts)
+    return round(words, 1), round(steps, 1)
+
+
+def write_index(release: Release, folder: Path) -> None:
+    """Write `release.json`, which makes the folder a release."""
+    index = dataclasses.asdict(release) | {"edition": release.edition.name}
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+
+
+def read_release(folder: Path) -> Release | None:
+    """Return the index of a release, or None without one. Raises CotDistillError if this version cannot read it."""
+    if not (folder / INDEX).is_file():
+        recover(folder)
+    if not (folder / INDEX).is_file():
+        return None
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        configs = [ConfigStats(**stats) for stats in index["configs"]]
+        return Release(**index | {"configs": configs, "edition": Edition.parse(index["edition"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CotDistillError(f"Cannot read {folder / INDEX}: build the release again.") from error
+
+
+def require_release(folder: Path) -> Release:
+    """Return the index of a release. Raises CotDistillError if there is none, or this version cannot read it."""
+    release = read_release(folder)
+    if release is None:
+        raise CotDistillError(f"There is no release in {folder}: run `cot-distill build` first.")
+    return release
+
+
+def require_writable_release(folder: Path, edition: Edition) -> None:
+    """Check that building `edition` into `folder` overwrites nothing but an older build of it.
+
+    Raises CotDistillError if `folder` has other content, or a release of another edition.
+    """
+    recover(folder)
+    try:
+        existing = str(json.loads((folder / INDEX).read_text())["edition"])  # any version wrote it
+    except (OSError, ValueError, KeyError, TypeError):
+        existing = edition.name  # there is no release
+    if existing != edition.name:
+        raise CotDistillError(
+            f"{folder} holds the edition `{existing}`: pass another folder as --out for `{edition.name}`."
+        )
+    if not (is_empty(folder) or (folder / INDEX).is_file()):
+        raise CotDistillError(
+            f"{folder} is not empty and not a cot-distill release: pass an empty or new folder as --out."
+        )

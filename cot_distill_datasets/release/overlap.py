@@ -1,0 +1,85 @@
+"""Overlap of questions: 13-grams shared with a test split, and near-duplicates.
+
+>>> sorted(ngrams(words("How many pens, in all?", []), 4))
+['how many pens in', 'many pens in all']
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from datasketch import MinHash, MinHashLSH
+from tqdm import tqdm
+
+from ..schema import Row, stem
+
+
+NGRAM = 13  # words: the length of the usual contamination checks (GPT-3, arXiv 2005.14165, appendix C)
+SHINGLE = 3  # words
+NEAR = 0.7  # near-duplicates have at least this Jaccard similarity of their shingles
+
+_WORD = re.compile(r"\w+")
+
+
+def words(question: str, choices: list[str]) -> list[str]:
+    """Return the words of a question and its options, case-folded and without punctuation."""
+    return _WORD.findall(unicodedata.normalize("NFKC", " ".join([question, *choices])).casefold())
+
+
+def ngrams(text: list[str], n: int) -> set[str]:
+    """Return the word n-grams of a text. A text with fewer than `n` words has none."""
+    return {" ".join(text[start : start + n]) for start in range(len(text) - n + 1)}
+
+
+def near_duplicates(questions: Mapping[str, list[str]]) -> dict[str, set[str]]:
+    """Return the near-duplicates of each question, id → ids. Questions without any are omitted.
+
+    MinHash (128 permutations, fixed seed) proposes the pairs. The exact Jaccard similarity decides.
+    """
+    shingles = {id_: ngrams(text, SHINGLE) or {" ".join(text)} for id_, text in questions.items()}
+    index, sketches = MinHashLSH(threshold=NEAR, num_perm=128), {}
+    for id_, grams in shingles.items():
+        sketches[id_] = MinHash(num_perm=128)
+        sketches[id_].update_batch([gram.encode() for gram in sorted(grams)])
+        index.insert(id_, sketches[id_])
+
+    def is_near(a: str, b: str) -> bool:
+        return a != b and len(shingles[a] & shingles[b]) / len(shingles[a] | shingles[b]) >= NEAR
+
+    near = {id_: {other for other in index.query(sketch) if is_near(id_, other)} for id_, sketch in sketches.items()}
+    return {id_: others for id_, others in near.items() if others}
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The ids of questions that overlap with a test split, and of questions that resemble each other."""
+
+    test_ids: set[str]  # test questions
+    stems: set[str]  # training questions that equal a test question except for the options
+    ngrams: set[str]  # training questions that share a 13-gram with a test question
+    near: dict[str, set[str]]  # question → near-duplicates of the same benchmark, training or test
+
+    def flagged(self) -> dict[str, list[str]]:
+        """Return the training questions that overlap with a test split, by kind of overlap."""
+        near = {id_ for id_, others in self.near.items() if id_ not in self.test_ids and others & self.test_ids}
+        return {"stem": sorted(self.stems), "ngram": sorted(self.ngrams), "near": sorted(near)}
+
+
+def find_overlap(tests: list[Row], rows: Iterable[Row]) -> Overlap:
+    """Compare `rows`, the rows of all splits, with `tests`, the rows of the test splits."""
+    test_ids, test_stems = {row["id"] for row in tests}, {stem(row["question"]) for row in tests}
+    test_ngrams = set[str]().union(*(ngrams(words(row["question"], row["choices"]), NGRAM) for row in tests))
+    questions = {row["id"]: row for row in rows}
+    texts = {id_: words(row["question"], row["choices"]) for id_, row in questions.items()}
+    by_benchmark: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for id_, text in texts.items():
+        by_benchmark[id_.partition("-")[0]][id_] = text
+    near: dict[str, set[str]] = {}
+    for benchmark_texts in tqdm(by_benchmark.values(), desc="Comparing questions"):
+        near |= near_duplicates(benchmark_texts)
+    training = questions.keys() - test_ids
+    same_stem = {id_ for id_ in training if stem(questions[id_]["question"]) in test_stems}
+    same_ngram = {id_ for id_ in training if not test_ngrams.isdisjoint(ngrams(texts[id_], NGRAM))}
+    return Overlap(test_ids, same_stem, same_ngram, near)

@@ -1,0 +1,119 @@
+"""The test splits, from the first place that has them: `--benchmarks`, the paper's release, or the Hub.
+
+`benchmarks.py` lists the files and canonical Hub datasets of each benchmark. Here each layout becomes an `EvalItem`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from datasets import load_dataset
+
+from ..benchmarks import TEST_SPLITS, EvalItem
+from ..errors import CotDistillError
+from ..grading.answers import normalize
+from ..grading.latex import last_boxed
+from . import arith
+from .questions import parse_question
+from .repairs import repair_text
+
+
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)  # raised by a row with a different layout
+# `type` of the MATH files; the paper uses four of the seven subjects.
+_MATH_TYPES = {"Prealgebra", "Algebra", "Counting & Probability", "Number Theory"}
+
+
+def read_test_splits(
+    names: Iterable[str], benchmarks: Path | None, upstream: Path | None, *, hub: bool
+) -> dict[str, list[EvalItem]]:
+    """Return the test splits among `names` that are available, in their order; `hub` allows a download.
+
+    Raises CotDistillError if a file does not have the layout of its benchmark.
+    """
+    splits: dict[str, list[EvalItem]] = {}
+    for name in names:
+        is_embedded = TEST_SPLITS[name].embedded
+        items = embedded_split(name) if is_embedded else _from_file(name, benchmarks, upstream)
+        if items is None and hub:
+            try:
+                items = _from_hub(name)
+            except ConnectionError:  # no other split can be downloaded either
+                hub = False
+        if items:
+            splits[name] = items
+    return splits
+
+
+def embedded_split(name: str) -> list[EvalItem]:
+    """Return the test split of an embedded benchmark, which is generated."""
+    return {"arith": arith.eval_items}[name]()
+
+
+def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> list[EvalItem] | None:
+    split = TEST_SPLITS[name]
+    for folder, relative in ((benchmarks, split.test_file), (upstream, split.upstream_test)):
+        if folder and relative and (path := folder / relative).is_file():
+            try:
+                return list(_items(name, _read(path), relative))
+            except (OSError, *_MALFORMED) as error:
+                raise CotDistillError(f"Cannot read the test file {path} as {name}: {error!r}.") from error
+    return None
+
+
+def _read(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines())
+
+
+def _from_hub(name: str) -> list[EvalItem] | None:
+    """Return the split from the Hub, or None if it is not there. Raises ConnectionError if the Hub is unreachable."""
+    items: list[EvalItem] = []
+    for repo, config, split in TEST_SPLITS[name].hub:
+        try:
+            rows = load_dataset(repo, config, split=split)
+        except ConnectionError:
+            raise
+        except OSError:  # no such dataset, or the token cannot see it
+            return None
+        try:
+            items += _items(name, rows, "/".join(filter(None, (repo, config, split))))
+        except _MALFORMED as error:
+            raise CotDistillError(f"Cannot read the Hub dataset {repo} as {name}: {error!r}.") from error
+    return items or None
+
+
+def _items(name: str, rows: Iterable[dict[str, Any]], source: str) -> Iterator[EvalItem]:
+    """Yield the items; rows of MATH that are not in the paper's subjects are skipped."""
+    kind = TEST_SPLITS[name].answer_kind
+    for index, row in enumerate(rows):
+        if name == "math" and row["type"] not in _MATH_TYPES:
+            continue
+        question, choices, gold = _question(name, row)
+        if (answer := normalize(gold, kind)) is None:
+            raise ValueError(f"the gold of row {index} is not a {kind}: {gold!r}")
+        yield EvalItem(question.strip(), choices, answer, f"{source}#{index}")
+
+
+def _question(name: str, row: dict[str, Any]) -> tuple[str, list[str], str]:
+    """Return (question, choices, gold) of a row in the layout of its split."""
+    if name == "svamp":  # joined by one space, as all 700 of the paper's training questions are
+        return f"{row['Body'].strip()} {row['Question'].strip()}", [], str(row["Answer"])
+    if name == "gsm8k":
+        return row["question"], [], row["answer"].rpartition("####")[2]
+    if name == "aqua":
+        return row["question"], [option.partition(")")[2].strip() for option in row["options"]], row["correct"]
+    if name in ("math", "math500"):
+        if (gold := row.get("answer") or last_boxed(row["solution"])) is None:
+            raise ValueError(f"no boxed answer in the solution of {row['problem'][:60]!r}")
+        return row["problem"], [], gold
+    if "instruction" in row:  # the paper's own test files
+        return *parse_question(repair_text(row["instruction"])[0]), row["label"]
+    # The Hub's layout of CommonsenseQA and OpenBookQA.
+    return row.get("question_stem") or row["question"], list(row["choices"]["text"]), row["answerKey"]

@@ -1,0 +1,129 @@
+"""Checks before the first step: every row supervises its completion and the EOS token, and nothing else.
+
+Each rule prevents a mistake that makes a worse student without an error: a masked EOS token (the student never stops,
+trl#1623), a template without a supervised token (trl#3586), a truncated answer (TRL truncates at `max_length`
+silently), a doubled BOS token, a prompt that evaluation renders or tokenizes differently.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from datasets import Dataset
+from rich.console import Console
+from rich.text import Text
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from ..chat import bos_rule, check_prompt, prompt, stop_strings
+from ..errors import CotDistillError
+
+
+TRUNCATED_SHARE = 0.001  # of the rows; a larger share means a wrong `max_length`, not outliers
+IGNORED = -100  # the label of an unsupervised token
+
+
+def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_truncation: bool) -> list[str]:
+    """Check each tokenized row against its text and against lm-eval's prompt; return warnings.
+
+    `trainer` is the `CotTrainer` of `rows`, which have `id`, `prompt` and `completion`. Its dataset lacks the rows
+    that were truncated before their first supervised token. Raises CotDistillError with the row that breaks a rule.
+    """
+    from lm_eval.models.huggingface import HFLM
+
+    tokenizer, dataset = trainer.processing_class, trainer.train_dataset
+    bos_required, bos_warning = bos_rule(tokenizer)
+    logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)  # it warns of a model without a path
+    evaluation = HFLM(pretrained=trainer.model, tokenizer=tokenizer)  # renders and tokenizes as an evaluation does
+    stops = stop_strings(benchmark)
+    truncated = len(rows) - len(dataset)
+    if not len(dataset):
+        raise CotDistillError(f"No row has a supervised token within {trainer.args.max_length} tokens.")
+    for row in tqdm(dataset, desc="Checking the supervision"):
+        rendered = evaluation.apply_chat_template([{"role": "user", "content": prompt(row)}])
+        _check_text(row, rendered, tokenizer, stops, benchmark)
+        if len(row["input_ids"]) == trainer.args.max_length and row["labels"][-1] != tokenizer.eos_token_id:
+            truncated += 1
+            continue
+        tokens = evaluation.tok_encode(rendered)
+        check_prompt(tokens, tokenizer, room=len(tokens), bos_required=bos_required)
+        _check_tokens(row, tokens, tokenizer)
+    _check_padding(trainer)
+    repeated = trainer.repeated_rows
+    return [
+        *([bos_warning] if bos_warning else []),
+        *_truncation_warning(truncated, len(rows), trainer.args.max_length, allow=allow_truncation),
+        *([f"Each epoch repeats {repeated} of its rows to fill the last batch."] if repeated else []),
+    ]
+
+
+def _check_text(
+    row: dict[str, Any], rendered: str, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], benchmark: str
+) -> None:
+    """Check that the chat template renders lm-eval's prompt, the completion and the EOS token, and nothing else."""
+    completion = row["completion"][0]["content"]
+    text = str(tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], tokenize=False))
+    expected = f"{rendered}{completion}{tokenizer.eos_token}"
+    if text != expected:
+        raise CotDistillError(
+            f"Row {row['id']}: the chat template renders {_difference(text, expected)}, expected lm-eval's prompt, "
+            "the completion and the EOS token: use a template of training/templates/."
+        )
+    if stop := next((stop for stop in stops if stop in completion), None):
+        raise CotDistillError(
+            f"Row {row['id']}: its completion contains {stop!r}, a stop string of cot_{benchmark}: remove the row."
+        )
+
+
+def _check_tokens(row: dict[str, Any], prompt_tokens: list[int], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check that the loss covers the completion and the EOS token, behind the tokens of lm-eval's prompt."""
+    labels = [label for label in row["labels"] if label != IGNORED]
+    completion, eos = row["completion"][0]["content"], tokenizer.eos_token
+    if tokenizer.decode(labels) != f"{completion}{eos}":
+        raise CotDistillError(
+            f"Row {row['id']}: the loss covers {tokenizer.decode(labels)!r}, expected the completion followed by "
+            f"`{eos}`. Either a token spans the end of the prompt, or the EOS token is masked."
+        )
+    if row["input_ids"] != prompt_tokens + labels:
+        raise CotDistillError(f"Row {row['id']}: lm-eval tokenizes its prompt differently than the training.")
+
+
+def _check_padding(trainer: Any) -> None:
+    """Check that padding removes no label: if the pad token is the EOS token, the student would not learn to stop."""
+    rows = [trainer.train_dataset[i] for i in range(min(len(trainer.train_dataset), 8))]
+    batch = trainer.data_collator([{name: row[name] for name in ("input_ids", "labels")} for row in rows])
+    if int((batch["labels"] != IGNORED).sum()) != supervised_tokens(row["labels"] for row in rows):
+        pad_token = trainer.processing_class.pad_token
+        raise CotDistillError(f"Padding with `{pad_token}` removes labels: set another `pad_token`.")
+
+
+def _truncation_warning(truncated: int, rows: int, max_length: int, *, allow: bool) -> list[str]:
+    if not truncated:
+        return []
+    warning = f"{truncated} of {rows} rows are longer than {max_length} tokens: they are truncated or dropped."
+    if truncated > rows * TRUNCATED_SHARE and not allow:
+        raise CotDistillError(f"{warning} Raise `--max_length`, or pass `--allow_truncation true`.")
+    print(f"sft.py: {warning}", file=sys.stderr)
+    return [warning]
+
+
+def _difference(text: str, expected: str) -> str:
+    """Return the part of `text` around its first difference from `expected`, as a literal."""
+    same = next((i for i, (a, b) in enumerate(zip(text, expected)) if a != b), min(len(text), len(expected)))
+    return repr(text[max(same - 10, 0) : same + 40])
+
+
+def supervised_tokens(labels: Iterable[Sequence[int]]) -> int:
+    """Return the number of supervised tokens in the labels of rows."""
+    return sum(label != IGNORED for row in labels for label in row)
+
+
+def show_mask(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Print one tokenized row to stderr: supervised tokens in green, the others dim."""
+    text = Text()
+    for ignored, tokens in groupby(zip(row["input_ids"], row["labels"]), lambda token: token[1] == IGNORED):
+        part = tokenizer.decode([token for token, _ in tokens])  # together: a character may be several tokens
+        text.append(str(part), style="dim" if ignored else "bold green")
+    Console(stderr=True).print("The first row; the loss covers the green part:", text, sep="\n")

@@ -1,0 +1,91 @@
+"""The rows that a student is trained on: of one config or a mixture, from a release folder or the Hub."""
+
+import itertools
+import random
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from datasets import Dataset, concatenate_datasets, load_dataset
+from datasets.exceptions import DatasetsError
+
+from ..errors import CotDistillError, nearest
+from ..names import RELEASE_NAME, ConfigName, Mixture
+from ..release.folder import read_release
+
+
+def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: str | None = None) -> Dataset:
+    """Return the training rows of a config, from the release folder or the Hub dataset `dataset`.
+
+    `revision` is one of the Hub. A folder holds one edition, which must be that of `revision`. Raises CotDistillError
+    if the dataset does not exist, is a different edition, has no such config, or has no rows in it.
+    """
+    name = str(ConfigName.parse(config) if isinstance(config, str) else config)
+    release = read_release(Path(dataset))
+    if release is not None:
+        configs, edition = [stats.name for stats in release.training], release.edition
+        if name not in configs:
+            raise CotDistillError(f"{dataset} has no config {name!r}: use {nearest(name, configs)}.")
+        if revision not in (None, edition.revision, release.tag):
+            raise CotDistillError(
+                f"The folder {dataset} holds the edition `{edition.name}` (`{edition.revision}`, {release.tag}), but "
+                f"`dataset_revision` is {revision!r}: build that edition and pass its folder as `--dataset_name`, or "
+                "omit `dataset_revision`."
+            )
+    try:
+        return load_dataset(dataset, name, split="train", revision=None if release else revision)
+    except OSError as error:  # the Hub has no such dataset, or cannot be reached
+        raise CotDistillError(
+            f"There is no release in {dataset}, and the Hub has no `{name}`: run `cot-distill build` first."
+        ) from error
+    except ValueError as error:  # an empty split, or no such config
+        raise CotDistillError(f"{dataset} has no training rows of `{name}`: {error}") from error
+    except DatasetsError as error:  # a broken file, a full disk
+        reason = error.__cause__ or error
+        raise CotDistillError(f"Cannot read or cache the rows of `{name}` in {dataset}: {reason}") from error
+
+
+def load_mixture(mixture: Mixture, dataset: str, revision: str | None = None, *, seed: int) -> Dataset:
+    """Return the rows of a mixture of configs (`load_rows`, `mix`)."""
+    return mix([load_rows(config, dataset, revision) for config in mixture.configs], mixture, seed=seed)
+
+
+def mix(parts: Sequence[Dataset], mixture: Mixture, *, seed: int) -> Dataset:
+    """Return the rows of a mixture: each question once, from the config that a seeded hash of its `id` selects.
+
+    A question that some configs lack is taken from the others, by their weights. Of a question that a config repeats,
+    the first row counts. The rows of a single config are returned unchanged.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    index: dict[str, dict[int, int]] = {}  # id → config → row in the concatenation
+    starts = itertools.accumulate((len(part) for part in parts), initial=0)
+    for number, (part, start) in enumerate(zip(parts, starts)):
+        for row, id_ in enumerate(part["id"], start):
+            index.setdefault(id_, {}).setdefault(number, row)
+    selected = []
+    for id_, row_by_config in index.items():
+        weights = [mixture.weights[number] for number in row_by_config]
+        # A string seeds by its SHA-512, the same on every machine (CPython, `random.seed`).
+        selected += random.Random(f"{seed} {id_}").choices(list(row_by_config.values()), weights)
+    return concatenate_datasets(list(parts)).select(selected)
+
+
+def coarse_to_fine(rows: Dataset, *, seed: int) -> Dataset:
+    """Return the rows ordered by granularity, from tersest to finest; shuffled by `seed` within one granularity.
+
+    Raises CotDistillError if all rows have the same granularity.
+    """
+    if len(set(rows["granularity"])) < 2:
+        raise CotDistillError("`coarse_to_fine` needs rows of several granularities: pass a mixture.")
+    shuffled = rows.shuffle(seed=seed)
+    levels = shuffled["granularity"]
+    return shuffled.select(sorted(range(len(shuffled)), key=lambda row: levels[row]))
+
+
+def rows_hash(rows: Dataset) -> str:
+    """Return the SHA-256 of the prompts and completions, in order."""
+    digest = sha256()
+    for row in rows.select_columns(["prompt", "completion"]):
+        digest.update(repr(row).encode())
+    return digest.hexdigest()

@@ -1,0 +1,165 @@
+"""Models before training: the base model's tokenizer, the demo student, and untrained students as baselines.
+
+The demo student is a Llama with 0.9M randomly initialized parameters and its own tokenizer and chat template. It is
+small enough to learn `arith` on two CPU cores in minutes, and transformers, TRL, lm-eval and vLLM load it like any
+other model.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CotDistillError, nearest
+from ..files import atomic_dir, resource
+from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
+from ..schema import completion_text
+from ..sources import arith
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+EOS, PAD = "<|im_end|>", "<|pad|>"  # of the demo student
+CONTEXT = 1024  # tokens of the demo student
+
+_MARKER = re.compile(r"<\|[^<>|]+\|>|<\w+_of_turn>")  # `<|im_start|>`, `<start_of_turn>`
+
+
+def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:
+    """Return the base model's tokenizer with the recipe's chat template, EOS token and pad token.
+
+    Raises CotDistillError if it cannot be loaded, has no chat template, or lacks a turn marker of the template.
+    """
+    from transformers import AutoTokenizer
+
+    name = model_args.model_name_or_path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_args.model_revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise CotDistillError(
+            f"Cannot load {name} ({reason}): pass a folder or a model of the Hub as "
+            "`--model_name_or_path`. For a gated model, accept its license on its page and run `hf auth login`."
+        ) from error
+    if template := training_args.chat_template_path:
+        path = Path(template) if Path(template).is_file() else resource(template)
+        if not path.is_file():
+            shipped = [path.name for path in sorted(resource("training/templates").glob("*.jinja"))]
+            raise CotDistillError(
+                f"The chat template {template} does not exist: training/templates/ has {nearest(path.name, shipped)}."
+            )
+        tokenizer.chat_template, training_args.chat_template_path = path.read_text(), str(path)
+    if tokenizer.chat_template is None:
+        raise CotDistillError(
+            f"{name} has no chat template: pass one of training/templates/ as `--chat_template_path`."
+        )
+    tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
+    tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token
+    _check_markers(tokenizer)
+    return tokenizer
+
+
+def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Reject a template whose turn markers, or an EOS or pad token, are not in the vocabulary."""
+    vocabulary = tokenizer.get_vocab()
+    special = [token for token in (tokenizer.eos_token, tokenizer.pad_token) if token]
+    for marker in [*_MARKER.findall(tokenizer.get_chat_template()), *special]:
+        if marker not in vocabulary:
+            raise CotDistillError(
+                f"The recipe's chat template, EOS or pad token uses `{marker}`, which {tokenizer.name_or_path} does "
+                "not have: the recipe is for another architecture; use the student's own in training/recipes/."
+            )
+
+
+def ensure_demo_model(model_name_or_path: str) -> None:
+    """Write the untrained demo student if it is the base model and is missing."""
+    folder = untrained_dir(DEMO_STUDENT)
+    if model_name_or_path == str(folder) and not folder.is_dir():
+        write_untrained_demo(folder)
+
+
+def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write a base model to `folder` with the tokenizer of its recipe: the baseline of its students.
+
+    A base model has no chat template of its own, so it could not be asked the way its students are. An existing
+    baseline is not changed: it may have results.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if folder.is_dir():
+        print(f"The untrained student in {folder} already exists and was not changed.")
+        return
+    model = AutoModelForCausalLM.from_pretrained(
+        model_args.model_name_or_path, revision=model_args.model_revision, use_safetensors=True
+    )
+    own = model.generation_config.eos_token_id or []  # as TRL does for students: the recipe's EOS token and these
+    ids = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    model.generation_config.eos_token_id = list(dict.fromkeys(ids))
+    with atomic_dir(folder) as staged:
+        model.save_pretrained(staged)
+        tokenizer.save_pretrained(staged)
+    print(f"The untrained student is in {folder}.")
+
+
+def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
+    """Write the untrained demo student to `folder`: weights, tokenizer and chat template."""
+    import torch
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _demo_tokenizer()
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,  # head size 32: vLLM on a CPU needs a multiple of 32
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        **ids,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(**ids)
+    with atomic_dir(folder) as staged:
+        model.save_pretrained(staged)
+        tokenizer.save_pretrained(staged)
+
+
+def _demo_tokenizer() -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on the texts of `arith`.
+
+    Every digit is a token, so that columns align. Every line break is a token, so that none spans the end of a prompt.
+    Everything between may merge (no split at words), which makes a row about half as long.
+    """
+    from tokenizers import Tokenizer, decoders, models, trainers
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
+    from transformers import PreTrainedTokenizerFast
+
+    problems, _ = arith.splits()
+    texts = [
+        f"user\n{problem.question}\nassistant\n{completion_text(arith.rationale(problem, level), problem.answer)}"
+        for problem in problems[:500]
+        for level in GRANULARITIES
+    ]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = Sequence(
+        [Digits(individual_digits=True), Split("\n", "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    special = [PAD, "<|im_start|>", EOS]
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024, special_tokens=special, initial_alphabet=ByteLevel.alphabet(), show_progress=False
+    )
+    bpe.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=EOS,
+        pad_token=PAD,
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+        chat_template=resource("training/templates/chatml.jinja").read_text(),
+    )

@@ -1,0 +1,179 @@
+"""Scores read from lm-eval's files, including those of the bare `lm_eval` command."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.evaluation.results import Student, read_scores, score_samples
+from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
+from cot_distill_datasets.evaluation.scores import Score
+
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def evaluated(project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The untrained demo student with results of `cot-distill evaluate`."""
+    folder = tmp_path_factory.mktemp("evaluated") / "student"
+    shutil.copytree(project_dir / "runs/demo/untrained", folder)
+    evaluate(Student.open(folder), ["cot_arith"], EvaluationConfig(backend="hf", limit=3))
+    return folder
+
+
+@pytest.fixture
+def student(evaluated: Path, tmp_path: Path) -> Path:
+    """A copy of the student and its results, for a test to change."""
+    return Path(shutil.copytree(evaluated, tmp_path / "student"))
+
+
+def _read(student: Path) -> list[Score]:
+    return read_scores(Student.open(student))
+
+
+def _change_samples(student: Path, change: Callable[[dict[str, object]], None]) -> Path:
+    """Apply `change` to every sample of the one samples file, and return its path."""
+    (path,) = student.rglob("samples_*.jsonl")
+    samples = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    for sample in samples:
+        change(sample)
+    path.write_text("".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
+    return path
+
+
+def test_a_score_counts_the_samples() -> None:
+    doc = {"prompt": [{"role": "user", "content": "2 + 2?"}], "answer": "4"}
+    strict = [
+        {"exact_match": 1, "no_answer": 0, "finish_reason": "stop", "output_tokens": 10, "timed_out": 0},
+        {"exact_match": 0, "no_answer": 1, "finish_reason": "length", "output_tokens": 30, "timed_out": 0},
+        {"exact_match": 0, "no_answer": 0, "finish_reason": "stop", "output_tokens": 20, "timed_out": 1},
+    ]
+    shared = {"doc": doc, "resps": [["The answer is 4"]]}
+    samples = [shared | sample | {"filter": "strict-match"} for sample in strict]
+    samples += [shared | sample | {"filter": "flexible-extract", "exact_match": 1} for sample in strict]
+    command = ["cot-distill", "evaluate", "runs/my student", "--tasks", "cot_arith"]
+    result = {"versions": {"cot_arith": 1.0}, "config": {"limit": 3.0}, "cot_distill": {"command": command}}
+    result["n-samples"] = {"cot_arith": {"original": 500, "effective": 3}}
+    score = score_samples(Path("runs/my student"), "cot_arith", result, samples, estimated=False)
+    assert (score.n, score.correct, score.flexible_correct, score.no_answer, score.timed_out) == (3, 1, 3, 1, 1)
+    assert (score.accuracy, score.flexible_accuracy, score.limit) == (1 / 3, 1, 3)
+    assert (score.truncated, score.finished_accuracy, score.mean_output_tokens) == (1, 0.5, 20.0)
+    assert score.command == "cot-distill evaluate 'runs/my student' --tasks cot_arith --limit 3"
+
+
+@pytest.mark.slow
+def test_results_of_the_bare_command_are_estimated(student: Path) -> None:
+    (recorded,) = _read(student)
+    shutil.rmtree(student / "results")
+    command = f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student},dtype=float32 --limit 3 "
+    command += f"--device cpu --batch_size 3 --apply_chat_template --log_samples --output_path {student}/results"
+    subprocess.run(command.split(), executable=BIN / "lm_eval", check=True, capture_output=True)
+    (bare,) = _read(student)
+    assert not recorded.estimated and bare.estimated
+    assert (bare.n, bare.correct, bare.answer) == (recorded.n, recorded.correct, recorded.answer)
+    assert bare.mean_output_tokens == pytest.approx(recorded.mean_output_tokens, rel=0.05)
+    assert bare.truncated == recorded.truncated == 3  # an untrained student never writes the EOS token
+    assert bare.command == (
+        f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student},dtype=float32 --batch_size 3 "
+        "--apply_chat_template --limit 3"
+    )
+
+
+def test_a_short_answer_of_the_bare_command_counts_as_finished(student: Path) -> None:
+    def shorten(sample: dict[str, object]) -> None:
+        del sample["finish_reason"], sample["output_tokens"]
+        sample["resps"] = [["The answer is 4"]]
+
+    _change_samples(student, shorten)
+    (score,) = _read(student)
+    assert (score.estimated, score.truncated) == (True, 0)
+    assert 3 <= score.mean_output_tokens <= 10
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n-shot": {"cot_arith": 5}},
+        {"system_instruction": "Be brief."},
+        {"config": {"gen_kwargs": {"temperature": 1}}},
+    ],
+)
+def test_results_that_are_not_zero_shot_and_greedy_are_rejected(changed: dict[str, object], student: Path) -> None:
+    (path,) = student.rglob("results_*.json")
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps(result | changed))
+    with pytest.raises(CotDistillError, match=rf"{path.name} .* zero-shot and greedy"):
+        _read(student)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]\n", "{}\n", '{"filter": "strict-match"'])
+def test_broken_samples_are_rejected_with_their_file(content: str, student: Path) -> None:
+    (samples,) = student.rglob("samples_*.jsonl")
+    samples.write_text(content)
+    with pytest.raises(CotDistillError, match=samples.name):
+        _read(student)
+
+
+def test_a_sample_without_exact_match_is_an_error_not_a_score_of_zero(student: Path) -> None:
+    samples = _change_samples(student, lambda sample: sample.pop("exact_match"))
+    with pytest.raises(CotDistillError, match=rf"{samples.name} \(KeyError\('exact_match'\)\)"):
+        _read(student)
+
+
+def test_an_answer_may_contain_any_line_separator(student: Path) -> None:
+    _change_samples(student, lambda sample: sample.update(resps=[["a\u2028b\x85c"]]))
+    (score,) = _read(student)
+    assert score.answer == "a\u2028b\x85c"
+
+
+def test_results_of_a_different_chat_template_are_rejected(student: Path) -> None:
+    template = student / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    with pytest.raises(CotDistillError, match=r"results_.*\.json .* chat template"):
+        _read(student)
+
+
+def test_results_of_different_weights_are_rejected(student: Path) -> None:
+    path = student / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"note": "changed"}))
+    with pytest.raises(CotDistillError, match=r"results_.*\.json .* weights"):
+        _read(student)
+
+
+def test_results_without_samples_are_rejected(student: Path) -> None:
+    (samples,) = student.rglob("samples_*.jsonl")
+    samples.unlink()
+    with pytest.raises(CotDistillError, match=r"results_.*\.json .*`--log_samples`"):
+        _read(student)
+
+
+def test_a_truncated_results_file_is_rejected_with_its_name(student: Path) -> None:
+    (path,) = student.rglob("results_*.json")
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(CotDistillError, match=path.name):
+        _read(student)
+
+
+def test_a_student_without_results_is_rejected_with_the_command_to_run(student: Path) -> None:
+    shutil.rmtree(student / "results")
+    with pytest.raises(CotDistillError, match=f"`cot-distill evaluate {student}`"):
+        _read(student)
+
+
+def test_the_newest_result_of_a_task_is_used_and_unknown_tasks_are_ignored(student: Path) -> None:
+    (path,) = student.rglob("results_*.json")
+    older = json.loads(path.read_text())
+    older["results"]["hellaswag"] = {}
+    samples = path.with_name(path.name.replace("results", "samples_cot_arith")).with_suffix(".jsonl")
+    lines = [json.loads(line) | {"resps": [["an older answer"]]} for line in samples.read_text().split("\n")[:-1]]
+    old_samples = path.with_name("samples_cot_arith_2020-01-01T00-00-00.jsonl")
+    old_samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.with_name("results_2020-01-01T00-00-00.json").write_text(json.dumps(older))
+    (score,) = _read(student)
+    assert (score.task, score.n) == ("cot_arith", 3) and score.answer != "an older answer"

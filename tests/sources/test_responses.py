@@ -1,0 +1,74 @@
+"""A teacher's text is split into its rationale and its own conclusion, with flags for the defects of its end."""
+
+import pytest
+
+from cot_distill_datasets.grading.answers import Kind
+from cot_distill_datasets.grading.closings import strip_closing
+from cot_distill_datasets.sources.responses import read_response
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "kind", "result"),
+    [
+        ("2 + 3 = 5. The answer is 5", "5", "number", ("2 + 3 = 5.", "5", [])),
+        ("2 + 3 = 5. The answer is 5.0", "5", "number", ("2 + 3 = 5.", "5", ["trailing_zero"])),
+        ("2 + 3 = 5, so the answer is 5.", "5", "number", ("2 + 3 = 5.", "5", [])),
+        ("2 + 3 = 5. So, the answer is 5. The answer is 5", "5", "number", ("2 + 3 = 5.", "5", ["doubled_closing"])),
+        ("It is 412. The answer is 412. The answer is 322", "322", "number", ("It is 412.", "412", ["gold_appended"])),
+        ("It is 412. The answer is 412", "322", "number", ("It is 412.", "412", [])),
+        ("2 + 3 = 5.", "5", "number", ("2 + 3 = 5.", None, ["missing_closing"])),
+        ("2 + 3. The answers is 5.", "5", "number", ("2 + 3. The answers is 5.", "5", ["missing_closing"])),
+        ("The answer is 5", "5", "number", ("", "5", [])),
+        ("It is. The answer is 4000 (the loss = 3)", "4000", "number", ("It is. 4000 (the loss = 3).", "4000", [])),
+        ("The answer is **not a whole number**, 22.", "5", "number",
+         ("The answer is **not a whole number**, 22.", None, ["missing_closing", "denied"])),
+        ("Leaves are green. The answer is Option C.", "C", "choice", ("Leaves are green.", "C", [])),
+        ("The answer is E 216° divided by 360° equals 0.6, therefore it is 60 percent", "E", "choice",
+         ("216° divided by 360° equals 0.6, therefore it is 60 percent.", "E", [])),
+        ("240 cm. Answer : D", "D", "choice", ("240 cm.", "D", ["missing_closing"])),
+        ("x+2x+2 or Option C", "C", "choice", ("x+2x+2 or Option C", "C", ["missing_closing"])),
+        ("It is 5. The answer is c", "C", "choice", ("It is 5.", "C", [])),
+        ("Ice. The answer is NOT D", "D", "choice", ("Ice. The answer is NOT D", None, ["missing_closing", "denied"])),
+        ("Olga has 12 fish, The answer is D", "D", "choice", ("Olga has 12 fish.", "D", [])),
+        ("Water. The answer is H2O", "A", "choice", ("Water. The answer is H2O", None, ["missing_closing"])),
+        ("It is odd. The answer is D. 1000", "D", "choice", ("It is odd.", "D", [])),
+        ("Since 1986 is not 1989, the answer is False.", "False", "boolean", ("1986 is not 1989.", "False", [])),
+        ("It was so. Given this context, the answer is False", "False", "boolean", ("It was so.", "False", [])),
+        ("8 / 2 = The answer is 4", "4", "number", ("8 / 2 = 4.", "4", [])),
+        ("It was 9. The answer is 360, but this is incorrect", "360", "number",
+         ("It was 9. The answer is 360, but this is incorrect", None, ["missing_closing", "denied"])),
+        ("So $m + n = 527$.", "67", "math", ("So $m + n = 527$.", "527", ["missing_closing"])),
+        ("650", "650", "math", ("", "650", ["missing_closing"])),
+        (r"1. Let \( \frac{1},", "4", "math", (r"1. Let \( \frac{1},", None, ["missing_closing", "cut_text"])),
+        ("8C3 = 56. D", "D", "choice", ("8C3 = 56. D", "D", ["missing_closing"])),
+        ("He lived then. The answer is false.", "False", "boolean", ("He lived then.", "False", [])),
+        ("So the statement is therefore False.", "True", "boolean",
+         ("So the statement is therefore False.", "False", ["missing_closing"])),
+        ("It implies so. However, since the answer is True, it is. The answer is True", "True", "boolean",
+         ("It implies so. However, since the answer is True, it is.", "True", [])),
+        (r"$P = \boxed{\frac12}$.", "0.5", "math", (r"$P = \boxed{\frac12}$.", r"\frac{1}{2}", ["missing_closing"])),
+        (r"Halve it. The answer is $\frac{1}{2}$.", "0.5", "math", ("Halve it.", r"\frac{1}{2}", [])),
+        (r"Tempted to say the answer is 4. No: $\boxed{\frac12}$", "0.5", "math",
+         (r"Tempted to say the answer is 4. No: $\boxed{\frac12}$", r"\frac{1}{2}", ["missing_closing"])),
+        (r"The answer is $\sum_{k=0}^7 k$.", "28", "math", (r"$\sum_{k=0}^7 k$.", r"\sum_{k=0}^7 k", [])),
+        ("The answer is $(8)(14)$, or $112$.", "112", "math",
+         ("The answer is $(8)(14)$, or $112$.", "(8)(14)", ["missing_closing"])),
+        ("Van's answer is a common one.", "80", "math", ("Van's answer is a common one.", None, ["missing_closing"])),
+        ("The answer is correct and there is some additional constraint.", "757", "math",
+         ("The answer is correct and there is some additional constraint.", None, ["missing_closing"])),
+    ],
+)  # fmt: skip
+def test_rationale_answer_and_flags_of_a_response(
+    text: str, gold: str, kind: Kind, result: tuple[str, str | None, list[str]]
+) -> None:
+    assert read_response(text, gold, kind) == result
+
+
+def test_reasoning_in_the_closing_sentence_is_kept() -> None:
+    assert strip_closing("Add them. The answer is 19 + 18 = 37", "number") == "Add them. 19 + 18 = 37."
+    assert strip_closing("Add them. The answer is 37.", "number") == "Add them."
+    assert strip_closing("The answer is 88. Note: odd.", "number") == "The answer is 88. Note: odd."
+    assert strip_closing("It is 5, so the answer is 5", "number") == "It is 5."
+    assert strip_closing("Add them. Therefore, the answer should be 37.", "number") == "Add them."
+    aside = "The answer is 1500 (incorrect, answer should be 1275)"
+    assert strip_closing(aside, "number") == aside

@@ -1,0 +1,88 @@
+"""What several test files share: folders, and small builders of provenances, releases and processes."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cot_distill_datasets.cli import main
+from cot_distill_datasets.provenance import Provenance
+from cot_distill_datasets.schema import FEATURES, Row
+
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+def make_provenance(**values: Any) -> Provenance:
+    """Return a provenance of which only `values` matter."""
+    defaults: dict[str, Any] = dict.fromkeys(("base_revision", "dataset_revision", "edition", "recipe", "lora"))
+    defaults |= {
+        "student": "demo",
+        "base_model": "org/base",
+        "base_is_on_hub": True,
+        "dataset": "eit/cot-distill",
+        "config": "answer-arith",
+    }
+    defaults |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64}
+    defaults |= {"arguments": {}, "settings": {}, "versions": {}}
+    return Provenance(**defaults | values)
+
+
+def run_on_full_disk(*arguments: str, limit: int, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python where no file may grow beyond `limit` bytes, which a writer cannot tell from a full disk.
+
+    -B: the limit would truncate bytecode too, of modules that every later process imports.
+    """
+    return subprocess.run(
+        [sys.executable, "-B", *arguments],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+def parse_cells(table: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return (kind, left, right) for each line `left | right` of each kind of answer; ∅ is empty, ⏎ a line break."""
+    rows = [(kind, *line.strip().split(" | ")) for kind, lines in table.items() for line in lines.strip().splitlines()]
+    return [(kind, left.replace("∅", "").replace("⏎", "\n"), right.replace("∅", "")) for kind, left, right in rows]
+
+
+def copy_upstream(upstream: Path, folder: Path, *names: str) -> Path:
+    """Copy the entries `names` of the manifest with the files that exist, and the release's test splits."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    manifest = json.loads((upstream / "data/dataset_info.json").read_bytes())
+    (data / "dataset_info.json").write_text(json.dumps({name: manifest[name] for name in names}))
+    for file in {manifest[name]["file_name"] for name in names}:
+        if (upstream / "data" / file).is_file():
+            (data / file).write_bytes((upstream / "data" / file).read_bytes())
+    tests = "Evaluation/reasoning_eval"
+    (folder / tests).mkdir(parents=True)
+    for path in (upstream / tests).iterdir():
+        (folder / tests / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def run_build(out: Path, upstream: Path, benchmarks: Path, *more: str) -> int:
+    """Run `cot-distill build` and return its exit code."""
+    return main(["build", "--upstream", str(upstream), "--benchmarks", str(benchmarks), "--out", str(out), *more])
+
+
+def alter_rows(release: Path, config: str, change: Callable[[list[Row]], None]) -> None:
+    """Change the rows of a config, and rename its file by its new content, so that only the rows are wrong."""
+    (path,) = (release / "data" / config).iterdir()
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), path)
+    renamed = path.rename(path.with_name(f"train-{sha256(path.read_bytes()).hexdigest()[:16]}.parquet"))
+    index = release / "release.json"
+    index.write_text(index.read_text().replace(path.name, renamed.name))

@@ -1,0 +1,100 @@
+"""The command line: its help, its suggestions for mistyped words, and the time that it takes to start."""
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from cot_distill_datasets.cli import main, make_parser
+
+
+COMMANDS = ("build", "audit", "publish", "export", "evaluate", "report", "card", "demo")
+HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
+
+
+def _rejected(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that rejects `args`, with exit code 2."""
+    with pytest.raises(SystemExit) as raised:
+        main(args)
+    output = capsys.readouterr()
+    assert (raised.value.code, output.out, output.err.count("\n")) == (2, "", 1)
+    return output.err
+
+
+def _help(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as raised:
+        main([*args, "--help"])
+    assert raised.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_without_a_command_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert tuple(re.findall(r"^    (\w+)  ", text, re.MULTILINE)) == COMMANDS
+    assert _help([], capsys) == text
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--version"])
+    assert (raised.value.code, capsys.readouterr().out) == (0, f"cot-distill {version('cot-distill')}\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_ends_with_an_example_that_parses(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    program, *args = shlex.split(_help([command], capsys).strip().splitlines()[-1].removeprefix("Example: "))
+    assert (program, args[0]) == ("cot-distill", command)
+    make_parser().parse_args(args)
+
+
+@pytest.mark.parametrize(
+    ("args", "unknown", "nearest"),
+    [
+        (["biuld"], "biuld", "build"),
+        (["evalute", "runs/demo"], "evalute", "evaluate"),
+        (["--versoin"], "--versoin", "--version"),
+        (["build", "--editon", "paper"], "--editon", "--edition"),
+        (["build", "--upstrem=x"], "--upstrem", "--upstream"),
+        (["publish", "--repo-id", "a/b", "--dryrun"], "--dryrun", "--dry-run"),
+        (["build", "--edition", "papr"], "papr", "paper"),
+        (["evaluate", "runs/demo", "--tasks", "cot_arith", "--backend", "vlm"], "vlm", "vllm"),
+        (["export", "--to", "llama-factory", "--out", "x"], "llama-factory", "llamafactory"),
+    ],
+)
+def test_a_mistyped_command_option_or_choice_is_rejected_with_the_nearest(
+    args: list[str], unknown: str, nearest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"unknown `{unknown}`: use `{nearest}`" in _rejected(args, capsys).replace("unknown option", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["publish"], "--repo-id"),
+        (["evaluate", "runs/demo"], "--tasks"),
+        (["evaluate", "runs/demo", "--tasks", "cot_arith", "--limit", "0"], "'0'"),
+        (["evaluate", "runs/demo", "--tasks", "cot_arith", "--limit", "-3"], "--limit"),
+        (["evaluate", "runs/demo", "--tasks", "cot_arith", "--model-args", "dtype"], "'dtype'"),
+        (["report"], "STUDENT"),
+    ],
+)
+def test_a_missing_or_wrong_argument_is_named(args: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = _rejected(args, capsys)
+    assert named in error
+    assert f"cot-distill {args[0]} --help" in error
+
+
+def test_the_parser_imports_no_heavy_library() -> None:
+    code = (
+        "import sys; from cot_distill_datasets.cli import make_parser; make_parser()\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ended.stdout.split()).isdisjoint(HEAVY)

@@ -1,0 +1,59 @@
+"""The base model's tokenizer: a recipe that does not fit it is rejected."""
+
+from pathlib import Path
+
+import pytest
+from support import ROOT
+from transformers import PreTrainedTokenizerBase
+
+from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.training import arguments
+from cot_distill_datasets.training.models import load_tokenizer
+
+
+@pytest.fixture
+def base(project_dir: Path) -> str:
+    """The folder of a base model with a chat template."""
+    return str(project_dir / "runs/demo/untrained")
+
+
+def _load(base: str, *args: str) -> PreTrainedTokenizerBase:
+    _, training_args, model_args, _ = arguments.parse(["--model_name_or_path", base, *args])
+    return load_tokenizer(model_args, training_args)
+
+
+def _error(base: str, *args: str) -> str:
+    with pytest.raises(CotDistillError) as error:
+        _load(base, *args)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_recipe_of_a_different_architecture_is_rejected(base: str) -> None:
+    message = _error(base, "--config", str(ROOT / "training/recipes/gemma-3-270m.yaml"))
+    assert "`<start_of_turn>`" in message and base in message
+
+
+def test_a_pad_token_that_is_not_in_the_vocabulary_is_rejected(base: str) -> None:
+    message = _error(base, "--pad_token", "<pad>")
+    assert "`<pad>`" in message and base in message
+
+
+def test_a_missing_base_model_is_rejected() -> None:
+    message = _error("no/such-model")
+    assert "no/such-model" in message and "hf auth login" in message
+
+
+def test_a_base_model_without_a_chat_template_needs_one(base: str, tmp_path: Path) -> None:
+    for path in Path(base).iterdir():
+        if path.name != "chat_template.jinja":
+            (tmp_path / path.name).symlink_to(path)
+    message = _error(str(tmp_path))
+    assert str(tmp_path) in message and "`--chat_template_path`" in message
+    template = "training/templates/chatml.jinja"
+    assert _load(str(tmp_path), "--chat_template_path", template).chat_template == (ROOT / template).read_text()
+
+
+def test_a_missing_chat_template_names_the_nearest(base: str) -> None:
+    message = _error(base, "--chat_template_path", "training/templates/chatlm.jinja")
+    assert "training/templates/chatlm.jinja" in message and "`chatml.jinja`" in message

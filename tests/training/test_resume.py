@@ -1,0 +1,176 @@
+"""A training that was killed or ran out of disk resumes and ends with the same student."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ROOT, run_on_full_disk
+
+from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.files import mark_begun
+from cot_distill_datasets.release.build import build
+from cot_distill_datasets.sources import arith
+from cot_distill_datasets.training.checkpoints import (
+    last_checkpoint,
+    mark_checkpoint,
+    remove_checkpoints,
+    remove_half_written,
+)
+from cot_distill_datasets.training.models import write_untrained_demo
+
+
+SFT = ROOT / "training/sft.py"
+# 80 rows in effective batches of 32: 3 steps an epoch, the last of them smaller; 9 steps in all.
+SETTINGS = (
+    "--effective_batch_size 32 --per_device_train_batch_size 8 --num_train_epochs 3 --save_steps 2 --logging_steps 1"
+)
+SAME = ("final_loss", "steps", "tokens_seen", "supervised_tokens", "recipe_sha256")  # in both provenances
+
+
+@pytest.fixture(scope="module")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a release of 80 rows per config, and the untrained demo student."""
+    folder = tmp_path_factory.mktemp("small")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arith, "TRAIN_SIZE", 80)
+        build(folder / "eit/cot-distill")
+    write_untrained_demo(folder / "runs/demo/untrained")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small_project: Path) -> Path:
+    """A student whose training was not interrupted."""
+    training = _train(small_project, "undisturbed")
+    assert training.returncode == 0, training.stderr
+    return small_project / "undisturbed"
+
+
+def _command(output: str) -> list[str]:
+    return [sys.executable, str(SFT), *SETTINGS.split(), "--output_dir", output]
+
+
+def _train(cwd: Path, output: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_command(output), cwd=cwd, text=True, capture_output=True)
+
+
+def _kill_when(condition: Callable[[], bool], cwd: Path, output: str) -> None:
+    """Start a training and kill it (SIGKILL) as soon as `condition` is true."""
+    training = subprocess.Popen(_command(output), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not condition():
+        assert training.poll() is None, "the training ended before it was killed"
+        time.sleep(0.002)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+
+
+@pytest.mark.slow
+def test_a_training_killed_twice_and_once_out_of_disk_ends_like_an_undisturbed_one(
+    small_project: Path, undisturbed: Path
+) -> None:
+    student = small_project / "killed"
+    _kill_when((student / "checkpoint-2/model.safetensors").exists, small_project, "killed")  # while it is written
+    _kill_when((student / "checkpoint-4/whole.json").exists, small_project, "killed")  # inside the second epoch
+
+    # The weights have 3.7 MB, the optimizer's state twice as much.
+    full = run_on_full_disk(*_command("killed")[1:], limit=5_000_000, cwd=small_project)
+    assert full.returncode == 2 and "Traceback" not in full.stderr
+    (message,) = [line for line in full.stderr.splitlines() if line.startswith("sft.py: ")]
+    assert "killed/checkpoint-6" in message
+    assert (student / "checkpoint-4/whole.json").is_file()
+
+    resumed = _train(small_project, "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "half-written killed/checkpoint-6" in resumed.stderr and "killed/checkpoint-4" in resumed.stdout
+    assert (student / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+    killed, expected = (json.loads((folder / "provenance.json").read_text()) for folder in (student, undisturbed))
+    assert {name: killed[name] for name in SAME} == {name: expected[name] for name in SAME}
+    assert list(student.glob("checkpoint-*")) == []
+
+
+@pytest.mark.slow
+def test_a_complete_student_is_not_trained_again(small_project: Path, undisturbed: Path) -> None:
+    before = os.stat(undisturbed / "model.safetensors").st_mtime_ns
+    leftover = _checkpoint(undisturbed, 9, "0")  # a kill fell between provenance.json and its deletion
+    again = _train(small_project, "undisturbed")
+    assert again.returncode == 0 and "already trained" in again.stdout
+    assert os.stat(undisturbed / "model.safetensors").st_mtime_ns == before and not leftover.exists()
+
+
+def _checkpoint(student: Path, step: int, recipe: str | None) -> Path:
+    """Write an empty checkpoint; it is half-written without a recipe."""
+    folder = student / f"checkpoint-{step}"
+    mark_begun(folder)
+    if recipe:
+        mark_checkpoint(folder, recipe, 1.5, "none")
+    return folder
+
+
+def test_the_last_complete_checkpoint_is_selected_by_its_number(tmp_path: Path) -> None:
+    for step in (9, 10, 2):
+        _checkpoint(tmp_path, step, "a")
+    _checkpoint(tmp_path, 11, None)
+    assert last_checkpoint(tmp_path, "a", "none") == (tmp_path / "checkpoint-10", 1.5)
+
+
+def test_half_written_checkpoints_are_deleted_with_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complete, half = _checkpoint(tmp_path, 2, "a"), _checkpoint(tmp_path, 4, None)
+    remove_half_written(tmp_path)
+    assert (complete.is_dir(), half.exists()) == (True, False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(half) in line
+
+
+@pytest.mark.parametrize(("recipe", "sharding", "message"), [("b", "none", "recipe"), ("a", "FSDP", "none.*FSDP")])
+def test_a_checkpoint_with_a_different_recipe_or_sharding_is_rejected(
+    recipe: str, sharding: str, message: str, tmp_path: Path
+) -> None:
+    checkpoint = _checkpoint(tmp_path, 2, "a")
+    with pytest.raises(CotDistillError, match=rf"checkpoint-2 .*{message}"):
+        last_checkpoint(tmp_path, recipe, sharding)
+    assert checkpoint.is_dir()
+
+
+def test_a_kill_while_old_checkpoints_are_deleted_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = [_checkpoint(tmp_path, step, "a") for step in (2, 4, 10)]
+
+    def interrupt(folder: Path) -> None:
+        (folder / "whole.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", interrupt)
+        remove_checkpoints(tmp_path, kept=2)
+    assert last_checkpoint(tmp_path, "a", "none") == (checkpoints[-1], 1.5)
+    remove_half_written(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(checkpoints[1:])
+
+
+def test_a_checkpoint_from_another_trainer_is_rejected_and_not_deleted(tmp_path: Path) -> None:
+    complete, foreign = _checkpoint(tmp_path, 2, "a"), tmp_path / "checkpoint-4"
+    foreign.mkdir()
+    (foreign / "trainer_state.json").write_text("{}")
+    with pytest.raises(CotDistillError, match=r"checkpoint-4 .*`--output_dir`"):
+        last_checkpoint(tmp_path, "a", "none")
+    remove_half_written(tmp_path)
+    assert complete.is_dir() and foreign.is_dir()
+
+
+def test_a_folder_without_a_step_in_its_name_is_not_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-old").mkdir()
+    assert last_checkpoint(tmp_path, "a", "none") is None
+
+
+def test_a_missing_folder_has_no_checkpoint(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path / "missing", "a", "none") is None
