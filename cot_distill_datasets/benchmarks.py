@@ -23,10 +23,10 @@ class Benchmark:
 
 
 _MATH_SUBJECTS = ("prealgebra", "algebra", "counting_and_probability", "number_theory")  # data/README of the release
-_MATH_HISTORY = (
-    "MATH's own dataset (`hendrycks/competition_math`) was taken off the Hub after a DMCA notice by AoPS of "
-    "2 January 2025 (`huggingface-legal/takedown-notices`, `2025/2025-01-02-AoPS.md`), which claims the problems; the "
-    "MIT license is the dataset authors'. Consider this before you publish these configs."
+_MATH_TAKEDOWN_NOTE = (
+    "MATH's own dataset (`hendrycks/competition_math`) was taken off the Hub after a DMCA notice from AoPS dated "
+    "January 2, 2025 (`huggingface-legal/takedown-notices`, `2025/2025-01-02-AoPS.md`), which claims rights to the "
+    "problems. The MIT license comes from the dataset's authors. Keep this in mind before you publish these configs."
 )
 
 BENCHMARKS = {
@@ -48,7 +48,7 @@ BENCHMARKS = {
         "math", "mit", "https://github.com/hendrycks/math", test_file="math_full/test.jsonl",
         hub=tuple(("EleutherAI/hendrycks_math", subject, "test") for subject in _MATH_SUBJECTS),
         note="The paper's 500 test items are unpublished: `eval-math` is the 3,072 items of the MATH test set in the "
-        "paper's four subjects (prealgebra, algebra, counting & probability, number theory). " + _MATH_HISTORY,
+        "paper's four subjects (prealgebra, algebra, counting & probability, number theory). " + _MATH_TAKEDOWN_NOTE,
     ),
     "csqa": Benchmark(
         "choice", "mit", "https://www.tau-nlp.sites.tau.ac.il/commonsenseqa",

@@ -1,8 +1,7 @@
 """The contract of training and evaluation: the prompt text, chat template, BOS token and stop strings of a student.
 
-Each rule prevents a mistake that changes scores without an error: a wrong or missing template (LLaMA-Factory #2509: 26
-against 57 % by the template), a missing or doubled BOS token (lm-evaluation-harness #3347), a prompt truncated on its
-left.
+Each rule prevents a mistake that changes scores silently: a wrong or missing chat template (26 % instead of 57 %,
+LLaMA-Factory #2509), a missing or doubled BOS token (lm-evaluation-harness #3347), or a left-truncated prompt.
 """
 
 from __future__ import annotations
@@ -111,6 +110,6 @@ def check_prompt(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, r
         )
     if len(tokens) > room:
         raise CotDistillError(
-            f"The prompt has {len(tokens)} tokens, but the student's context leaves {max(room, 0)} before the answer "
-            "(`max_gen_toks`): evaluate a student with a longer context, or another task."
+            f"The prompt has {len(tokens)} tokens, but only {max(room, 0)} fit in the context after reserving "
+            "`max_gen_toks` for the answer: use a student with a longer context, or another task."
         )

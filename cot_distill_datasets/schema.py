@@ -104,12 +104,12 @@ def question_id(benchmark: str, question: str, choices: list[str]) -> str:
 
 @lru_cache(100_000)  # every level has the same questions
 def _question_id(benchmark: str, question: str, choices: tuple[str, ...]) -> str:
-    normalized = json.dumps([stem(text) for text in (question, *choices)], ensure_ascii=False)
+    normalized = json.dumps([normalize_text(text) for text in (question, *choices)], ensure_ascii=False)
     return f"{benchmark}-{hashlib.sha256(normalized.encode()).hexdigest()[:16]}"
 
 
 @lru_cache(100_000)
-def stem(question: str) -> str:
+def normalize_text(question: str) -> str:
     """Return a question in the form that ids compare: NFKC, case-folded, without whitespace, one kind of quotes.
 
     Whitespace is dropped because some of the paper's files lost some.

@@ -27,7 +27,7 @@ from cot_distill_datasets.release.build import build
 from cot_distill_datasets.release.folder import read_release
 from cot_distill_datasets.training import arguments, checks, data, models
 from cot_distill_datasets.training.arguments import ScriptArguments, SFTConfig
-from cot_distill_datasets.training.save import is_trained, save_student
+from cot_distill_datasets.training.save import reuse_if_trained, save_student
 from cot_distill_datasets.training.trainer import CotTrainer, ensure_writable
 
 
@@ -38,7 +38,7 @@ def main(
     arguments.set_threads(script_args, training_args)
     student = script_args.student or Path(model_args.model_name_or_path).name.lower()
     with PartialState().main_process_first():
-        models.ensure_demo_model(model_args.model_name_or_path)
+        models.ensure_demo_student(model_args.model_name_or_path)
     tokenizer = models.load_tokenizer(model_args, training_args)
     if script_args.untrained:
         if PartialState().is_main_process:
@@ -55,7 +55,7 @@ def main(
         student=student, recipe=recipe, examples=len(rows), rows_sha256=data.rows_hash(rows),
         chat_template=tokenizer.get_chat_template(),
     )  # fmt: skip
-    if is_trained(ensure_writable(training_args.output_dir), provenance):
+    if reuse_if_trained(ensure_writable(training_args.output_dir), provenance):
         return
 
     trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)

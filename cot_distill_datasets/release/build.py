@@ -82,9 +82,9 @@ def _index(sources: list[Source], edition: Edition, configs: list[ConfigStats], 
 
 def _require_complete(sources: list[Source]) -> None:
     reasons = [reason for source in sources for reason in source.skipped.values()]
-    reasons += [f"{name}: is missing." for source in sources for name in source.missing]
+    reasons += [f"{name} is missing." for source in sources for name in source.missing]
     if reasons:
-        raise CotDistillError("\n".join([f"Rejected by --strict, for {len(reasons)} reasons:", *reasons]))
+        raise CotDistillError("\n".join([f"--strict found {len(reasons)} problems:", *reasons]))
 
 
 def _write_split(name: str, items: list[EvalItem], folder: Path) -> ConfigStats:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datasketch import MinHash, MinHashLSH
 from tqdm import tqdm
 
-from ..schema import Row, stem
+from ..schema import Row, normalize_text
 
 
 NGRAM = 13  # words: the length of the usual contamination checks (GPT-3, arXiv 2005.14165, appendix C)
@@ -57,19 +57,19 @@ class Overlap:
     """The ids of questions that overlap with a test split, and of questions that resemble each other."""
 
     test_ids: set[str]  # test questions
-    stems: set[str]  # training questions that equal a test question except for the options
-    ngrams: set[str]  # training questions that share a 13-gram with a test question
+    same_stem_ids: set[str]  # training questions that equal a test question except for the options
+    shared_ngram_ids: set[str]  # training questions that share a 13-gram with a test question
     near: dict[str, set[str]]  # question → near-duplicates of the same benchmark, training or test
 
     def flagged(self) -> dict[str, list[str]]:
         """Return the training questions that overlap with a test split, by kind of overlap."""
         near = {id_ for id_, others in self.near.items() if id_ not in self.test_ids and others & self.test_ids}
-        return {"stem": sorted(self.stems), "ngram": sorted(self.ngrams), "near": sorted(near)}
+        return {"stem": sorted(self.same_stem_ids), "ngram": sorted(self.shared_ngram_ids), "near": sorted(near)}
 
 
 def find_overlap(tests: list[Row], rows: Iterable[Row]) -> Overlap:
     """Compare `rows`, the rows of all splits, with `tests`, the rows of the test splits."""
-    test_ids, test_stems = {row["id"] for row in tests}, {stem(row["question"]) for row in tests}
+    test_ids, test_stems = {row["id"] for row in tests}, {normalize_text(row["question"]) for row in tests}
     test_ngrams = set[str]().union(*(ngrams(words(row["question"], row["choices"]), NGRAM) for row in tests))
     questions = {row["id"]: row for row in rows}
     texts = {id_: words(row["question"], row["choices"]) for id_, row in questions.items()}
@@ -80,6 +80,6 @@ def find_overlap(tests: list[Row], rows: Iterable[Row]) -> Overlap:
     for benchmark_texts in tqdm(by_benchmark.values(), desc="Comparing questions"):
         near |= near_duplicates(benchmark_texts)
     training = questions.keys() - test_ids
-    same_stem = {id_ for id_ in training if stem(questions[id_]["question"]) in test_stems}
+    same_stem = {id_ for id_ in training if normalize_text(questions[id_]["question"]) in test_stems}
     same_ngram = {id_ for id_ in training if not test_ngrams.isdisjoint(ngrams(texts[id_], NGRAM))}
     return Overlap(test_ids, same_stem, same_ngram, near)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..benchmarks import BENCHMARKS, EvalItem, benchmark_for_split, layout
 from ..grading.answers import equivalent
-from ..schema import Row, completion_text, question_id, stem
+from ..schema import Row, completion_text, normalize_text, question_id
 from .editions import Edition
 
 
@@ -26,7 +26,7 @@ def eval_questions(splits: dict[str, list[EvalItem]]) -> EvalQuestions:
     items = [(benchmark_for_split(name), item) for name, split in splits.items() for item in split]
     return EvalQuestions(
         frozenset(question_id(benchmark, item.question, item.choices) for benchmark, item in items),
-        frozenset(stem(item.question) for _, item in items),
+        frozenset(normalize_text(item.question) for _, item in items),
     )
 
 
@@ -38,7 +38,7 @@ def flag_test_questions(rows: list[Row], tests: EvalQuestions) -> list[Row]:
 def _test_flags(row: Row, tests: EvalQuestions) -> list[str]:
     if row["id"] in tests.ids:
         return ["in_test"]
-    return ["stem_in_test"] if stem(row["question"]) in tests.stems else []
+    return ["stem_in_test"] if normalize_text(row["question"]) in tests.stems else []
 
 
 def select(rows: list[Row], edition: Edition, shared: frozenset[str] | None = None) -> tuple[list[Row], Counter[str]]:

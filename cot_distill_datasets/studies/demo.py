@@ -18,7 +18,7 @@ from ..release.build import build
 from ..release.folder import read_release
 from ..reports.model_card import update_model_cards
 from ..reports.report import write_report
-from ..training.models import ensure_demo_model
+from ..training.models import ensure_demo_student
 
 
 SEED = 100
@@ -36,7 +36,7 @@ def demo(*, all_levels: bool = False) -> Path:
     release = read_release(folder) or build(folder)
     files = {stats.name: stats.file for stats in release.configs}
     untrained = untrained_dir(DEMO_STUDENT)
-    ensure_demo_model(str(untrained))
+    ensure_demo_student(str(untrained))
 
     trained = [student_dir(DEMO_STUDENT, config, SEED) for config in configs]
     for config, trained_folder in zip(configs, trained):

@@ -98,9 +98,9 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
     train_sampling_strategy: str = _arg(
         "batch_rebalance", "Splits each effective batch into forward passes of rows of similar length."
     )
-    save_steps: float = _arg(0.1, "Steps between checkpoints; below 1, a share of all.")
+    save_steps: float = _arg(0.1, "Save a checkpoint every N steps; below 1, a fraction of all steps.")
     save_total_limit: int | None = _arg(2, "Checkpoints kept during training.")
-    logging_steps: float = _arg(1, "Steps between two lines of the log.")
+    logging_steps: float = _arg(1, "Log every N steps.")
     logging_first_step: bool = _arg(True, "Also log the first step: a run may be short.")
     include_num_input_tokens_seen: str = _arg("non_padding", "Which tokens are counted.")
 
@@ -111,7 +111,7 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
         reject_unsupported_arguments(self)
         if self.save_total_limit is not None and self.save_total_limit < 2:
             raise CotDistillError(
-                "`save_total_limit` must be at least 2: a checkpoint is deleted only after the next is complete."
+                "`save_total_limit` must be at least 2: a checkpoint is kept until the next one is complete."
             )
         forced = parse_flag_from_env("ACCELERATE_USE_CPU")  # set by `accelerate launch --cpu`
         config: Any = self

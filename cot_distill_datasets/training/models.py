@@ -68,12 +68,12 @@ def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
     for marker in [*_MARKER.findall(tokenizer.get_chat_template()), *special]:
         if marker not in vocabulary:
             raise CotDistillError(
-                f"The recipe's chat template, EOS or pad token uses `{marker}`, which {tokenizer.name_or_path} does "
-                "not have: the recipe is for another architecture; use the student's own in training/recipes/."
+                f"`{marker}` of the recipe's chat template, EOS or pad token is not in the vocabulary of "
+                f"{tokenizer.name_or_path}: the recipe is for another model family; use its own in training/recipes/."
             )
 
 
-def ensure_demo_model(model_name_or_path: str) -> None:
+def ensure_demo_student(model_name_or_path: str) -> None:
     """Write the untrained demo student if it is the base model and is missing."""
     folder = untrained_dir(DEMO_STUDENT)
     if model_name_or_path == str(folder) and not folder.is_dir():

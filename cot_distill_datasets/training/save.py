@@ -1,4 +1,4 @@
-"""The end of a training: save the student, load it back, try it, describe it. `provenance.json` is written last."""
+"""Save a trained student, load it back, check that its answers end, and describe it. `provenance.json` is last."""
 
 import sys
 from dataclasses import replace
@@ -27,7 +27,7 @@ class SavedModel(NamedTuple):
     tokenizer: Any
 
 
-def is_trained(student: Path, provenance: Provenance) -> bool:
+def reuse_if_trained(student: Path, provenance: Provenance) -> bool:
     """Whether the student in a folder was trained by the same recipe; if so, delete leftover checkpoints."""
     state = PartialState()
     existing = readable_provenance(student)
@@ -38,7 +38,7 @@ def is_trained(student: Path, provenance: Provenance) -> bool:
         return False
     state.print(f"The student in {student} is already trained by this recipe.")
     if state.is_main_process:
-        remove_checkpoints(student)  # a kill may have fallen between the last file and their deletion
+        remove_checkpoints(student)  # if the run was killed before their deletion
     return True
 
 

@@ -8,10 +8,12 @@ from cot_distill_datasets import ConfigName
 from cot_distill_datasets.benchmarks import EvalItem
 from cot_distill_datasets.release.editions import DEFAULT_EDITION, EDITIONS, Edition
 from cot_distill_datasets.release.selection import EvalQuestions, eval_questions, flag_test_questions, select
-from cot_distill_datasets.schema import Row, cot_row, question_id, stem
+from cot_distill_datasets.schema import Row, cot_row, normalize_text, question_id
 
 
-TESTS = EvalQuestions(frozenset({question_id("svamp", "a test question?", [])}), frozenset({stem("a test question?")}))
+TESTS = EvalQuestions(
+    frozenset({question_id("svamp", "a test question?", [])}), frozenset({normalize_text("a test question?")})
+)
 
 
 def _row(
