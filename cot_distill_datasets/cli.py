@@ -75,7 +75,11 @@ def _add_dataset_commands(commands: Any) -> None:
     build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
     build.add_argument("--out", type=Path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s")
     build.add_argument("--edition", choices=list(EDITIONS), default=DEFAULT_EDITION.name, help="default: %(default)s")
-    build.add_argument("--unchecked", action="store_true", help="keep benchmarks without a test split: rows may leak")
+    build.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="keep benchmarks without a test split: their rows may be test questions",
+    )
     build.add_argument("--strict", action="store_true", help="fail if a file is missing or cannot be read")
 
     _add_folder(_add(commands, _audit))
@@ -97,7 +101,9 @@ def _add_student_commands(commands: Any) -> None:
     evaluate.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
     evaluate.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="cot_svamp, cot_distill, …")
     evaluate.add_argument("--backend", choices=["vllm", "hf"], default="vllm", help="default: %(default)s")
-    evaluate.add_argument("--release", type=Path, metavar="DIR", help=f"test splits; default: {RELEASE_NAME}")
+    evaluate.add_argument(
+        "--release", type=Path, metavar="DIR", help=f"release folder of the test splits; default: {RELEASE_NAME}"
+    )
     evaluate.add_argument("--limit", type=_positive, metavar="N", help="only the first N questions of each task")
     evaluate.add_argument(
         "--model-args", type=_model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
@@ -163,7 +169,9 @@ def _build(options: argparse.Namespace) -> int:
         names = [name for name, other in release.left_out.items() if other == reason]
         _message(f"skipped: {', '.join(names)}: {reason}")
     if release.absent:
-        _message(f"{len(release.absent)} files of the manifest are missing: the dataset card lists them.")
+        _message(
+            f"{len(release.absent)} files of the release's dataset_info.json are missing: the dataset card lists them."
+        )
     if release.unchecked:
         _message(f"Not checked for leaks: {', '.join(release.unchecked)}.")
     rows = sum(stats.rows for stats in release.configs)
@@ -177,7 +185,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Check every promise of a release; exit code 1 if one is broken.
+    """Check a release against the rules of its edition; exit code 1 if one is broken.
 
     cot-distill audit eit/cot-distill
     """
@@ -254,7 +262,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    """Write one report of several students' results.
+    """Compare students in one report.
 
     cot-distill report runs/demo/untrained runs/demo/oracle-l3-arith/seed100
     """
@@ -266,7 +274,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _card(options: argparse.Namespace) -> int:
-    """Write the model card of a student again, with its current scores.
+    """Update a student's model card with its current scores.
 
     cot-distill card runs/demo/oracle-l3-arith/seed100
     """

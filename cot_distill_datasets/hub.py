@@ -25,7 +25,7 @@ _REJECTIONS = {
     412: "another commit was made in the meantime and was kept: look at it, then run this again",
     429: "too many requests: wait some minutes, then run this again",
 }
-_NO_ANSWER = "the Hub did not answer properly: run this again later, it continues from what the Hub has"
+_NO_ANSWER = "no proper answer from the Hub: check the network and run this again, it continues where it stopped"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Provenance:
     config: str  # `str(Mixture)`
     data_files: dict[str, str]  # config → its file, whose name carries a hash of the rows; empty: from the Hub
     train_examples: int
-    recipe: str | None  # the YAML file; null without one
+    recipe: str | None  # file name of the YAML; null without one
     recipe_sha256: str
     arguments: dict[str, Any]
     settings: dict[str, Any]

@@ -37,7 +37,7 @@ _STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
 
 # Why a row that was read is in no config of an edition.
 DROPPED = {
-    "other_teacher": "keyed under another teacher's output",
+    "other_teacher": "filed under one teacher but written by another",
     "no_answer": "neither a gold nor a conclusion",
     "empty": "the teacher's text is empty",
     "leaked": "the question is in a test split",

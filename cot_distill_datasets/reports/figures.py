@@ -49,7 +49,7 @@ def draw_loss(log_history: Sequence[Mapping[str, Any]], student: Path) -> None:
     logs = [log for log in log_history if "loss" in log]
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([log["step"] for log in logs], [log["loss"] for log in logs])
+    axes.plot([log["step"] for log in logs], [log["loss"] for log in logs], marker=".")
     axes.set(xlabel="step", ylabel="loss (nats per supervised token)", ylim=(0, None), title=str(student))
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, student / LOSS_CURVE)

@@ -12,8 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 import trl
 import yaml
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 
 from ..errors import CotDistillError, nearest
 from ..files import resource
@@ -105,9 +108,6 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
     include_num_input_tokens_seen: str = _arg("non_padding", "Which tokens are counted.")
 
     def __post_init__(self) -> None:
-        import torch
-        from accelerate.utils import parse_flag_from_env
-
         reject_unsupported_arguments(self)
         if self.save_total_limit is not None and self.save_total_limit < 2:
             raise CotDistillError(
@@ -183,9 +183,6 @@ def reject_unsupported_arguments(arguments: Any) -> None:
 def set_threads(script_args: ScriptArguments, training_args: SFTConfig) -> None:
     """Divide the cores among the processes of a CPU: `accelerate launch` sets OMP_NUM_THREADS=1 for each."""
     if training_args.use_cpu:
-        import torch
-        from accelerate import PartialState
-
         share = (os.cpu_count() or 1) // PartialState().num_processes
         torch.set_num_threads(script_args.num_threads or max(share, 1))
 
@@ -221,7 +218,7 @@ def start_provenance(
         config=str(mixture),
         data_files={str(config): files[str(config)] for config in mixture.configs if files},
         train_examples=examples,
-        recipe=recipe,
+        recipe=Path(recipe).name if recipe else None,  # a local path must not be published
         recipe_sha256=sha256(hashed.encode()).hexdigest(),
         arguments=arguments,
         settings=settings | {"coarse_to_fine": script_args.coarse_to_fine},
