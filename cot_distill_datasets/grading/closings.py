@@ -6,8 +6,8 @@
 
 import re
 
-from . import latex
-from .answers import LEADING_BOOLEAN, LEADING_LETTER, SENTENCE_END, Kind, answer_in_closing, find_closing
+from .conclusions import LEADING_BOOLEAN, LEADING_LETTER, SENTENCE_END, Kind, find_closing
+from .formulas import leading_expression
 
 
 _CONJUNCTION = re.compile(r"(?:(?:So|\bThus|Hence|Therefore)|[,;]?\s*\b(?:so|thus|hence|therefore)),?\s+\Z|[,;]\s*\Z")
@@ -33,21 +33,20 @@ def strip_closing(text: str, kind: Kind) -> str:
     answer is C because only 400 is divisible by 100". A sentence without an answer, or one that starts with other
     words ("However, the answer is 29"), does not count as a closing sentence.
     """
-    closing = find_closing(text)
-    if closing is None:
+    closing = find_closing(text, kind)
+    if closing is None or not closing.is_sentence:
         return text
-    tail = text[closing.end() :].strip()
+    tail = text[closing.end :].strip()
     after = "".join(SENTENCE_END.split(tail, maxsplit=1)[1:])
     if kind == "math":
-        after = latex.leading_expression(tail)[1]
+        after = leading_expression(tail)[1]
     if kind == "choice" and len(after.split()) <= _MAX_WORDS:  # "The answer is D. 1000"
         after = ""
-    before = _text_before_closing(text, closing.start())
-    answer = answer_in_closing(tail, kind)
-    if after.strip(" .\n*$") or before is None or (tail and answer is None):
+    before = _text_before_closing(text, closing.start)
+    if after.strip(" .\n*$") or before is None or (tail and closing.answer is None):
         return text
     if before.endswith("="):  # "8 / 2 = The answer is 4"
-        return f"{before} {answer}."
+        return f"{before} {closing.answer}."
     return f"{before} {_reasoning_in_closing(tail, kind, before)}".strip()
 
 

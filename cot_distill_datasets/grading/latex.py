@@ -1,108 +1,102 @@
-"""LaTeX answers: how to find them in a text, clean them, and compare them.
+r"""LaTeX answers: how to clean them, read them from an expression, and compare them.
 
->>> last_boxed(r"so $m = 3$ and $\\boxed{\\frac{1}{2}}$."), tidy(r"$\\dfrac12$.")
-('\\\\frac{1}{2}', '\\\\frac{1}{2}')
+>>> tidy(r"$\dfrac12$."), answer_in_expression(r"$12 + 6 = 18$"), equivalent("1, 2", "x = 2 or x = 1")
+('\\frac{1}{2}', '18', True)
 
-Equal tidy forms are equivalent, and different plain numbers are not. math-verify compares everything else in a
-separate process with a time limit (`latex_judge.py`), because some LaTeX takes forever to evaluate.
+Equal tidy forms are equivalent, and different plain numbers are not. Lists are compared member by member and equations
+side by side. math-verify compares everything else in a separate process with a time limit (`latex_judge.py`), because
+some LaTeX takes forever to evaluate.
 """
 
 import re
 import unicodedata
-from collections import deque
 from fractions import Fraction
 from functools import lru_cache
 
+from .formulas import clean, last_boxed
 from .latex_judge import Verdict, judge
 from .numbers import expand_unicode, normalize_number, number_value
 
 
-MAX_LENGTH = 300  # characters; longer text is not an answer
+MAX_LENGTH = 600  # characters; longer text is not an answer
 CACHE_SIZE = 20_000  # answers, and pairs of answers, of up to `MAX_LENGTH` characters: less than 100 MB
 
-_DELIMITERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
-_EXPRESSION_END = re.compile(r"[.!?](?=\s|$)|\n|</|\\n")
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
-# "$5 and $7" contains prices, not a formula. The limit (`MAX_LENGTH`) bounds the search for a missing delimiter.
-_FORMULA = re.compile(
-    r"\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]|\$\$([^$]{1,300})\$\$|\$(?![\s$])([^$]{1,300})(?<!\s)\$(?!\d)", re.DOTALL
-)
-_RELATION = re.compile(r"\\(?:approx|to|(?:Long)?rightarrow|(?:Long)?Rightarrow|implies)(?![A-Za-z])")
-_DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
-_THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]")  # "11,\u202f880"
-_SPACING = re.compile(r"\\left\b|\\right\b|\\[!,;:]|\\ |~|\\displaystyle")
-_UNIT_SIGNS = re.compile(r"\\?\(degrees?\)|\^\s*\\circ\b|(?<=\d)\\circ\b|\^\s*\{\\circ\}|°|\\?%|\\\$|\$|\\[\[\]()]")
+_THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]|,\s*\\!\s*(?=\d{3})")  # "11,\u202f880", "11,\! 880"
+_DOLLAR_COMMA = re.compile(r"(?<!\\)\$\s*[,\n]\s*(?=\$)")  # "$48$,$384$"
+_BRACED_COMMA = re.compile(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)")
+# A backslash before another one ends the row of a matrix: `\\ ` is no space.
+_SPACING = re.compile(r"\\left\b|\\right\b|(?<!\\)\\[!,;: ]|~|\\displaystyle|\\q?quad")
+_DEGREE = r"\^\s*\\(?:circ|degree)\b|\\degree\b|\^\s*\{\s*\\circ\s*\}|°"
+_SIGN = rf"\\?\(degrees?\)|{_DEGREE}|(?<=\d)\\circ\b|\\?%|(?<!\\)\\\$|\$|(?<!\\)\\[\[\]()]"
+_UNIT_SIGNS = re.compile(rf"(?P<list>(?:(?:{_SIGN})\s*)+,\s*)|{_SIGN}")  # "45^\circ,135^\circ" is a list
+_ANGLE = re.compile(rf"(\d+(?:\.\d+)?|[A-Za-z])\s*(?:{_DEGREE})")
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
 _UNIT = re.compile(
     r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*(?:\}|\Z)|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
     r"(?:\^\{?\d\}?)?$"
 )
 _TEXT_COMMAND = re.compile(r"\\(?:text|mbox|mathrm|textbf|textnormal)\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"\\[dt]frac")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
+_FRACTION = re.compile(r"\\[dtc]frac")
+_SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(?:(\d)|(?=\{))")
+_SHORT_ROOT = re.compile(r"√(\d+)|\\sqrt\s*(\d)")
+_REPEATING = re.compile(r"(-?)(\d*)\.(\d*)\\overline\s*\{(\d+)\}")
 _SLASH = re.compile(r"(-?)(\d+)\s*/\s*(\d+)")
 _ASSIGNMENT = re.compile(r"[A-Za-z]\s*=\s*(.+)")
+_UNICODE = str.maketrans(
+    {"⁄": "/", "−": "-", "–": "-", "∈": r"\in ", "∞": r"\infty ", "∪": r"\cup ", "π": r"\pi ", "≠": r"\ne ", "⋅": "*",
+     "×": r"\times ", "≤": r"\le ", "≥": r"\ge "}
+)  # fmt: skip
+# Mathematics in plain text: `x**2`, `4*pi`, `sqrt(3)`, `x != 2`.
+_PLAIN_SIGNS = {"**": "^", "*": r"\cdot ", "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "pi": r"\pi "}
+_PLAIN = re.compile(r"\*\*|\*|<=|>=|!=|(?<![A-Za-z\\])pi(?![A-Za-z])|(?<![A-Za-z\\])sqrt\(([^()]*)\)")
+_LONG_RELATION = re.compile(r"\\(ne|le|ge)q(?![A-Za-z])")
 _SPACE = re.compile(r"\s")
 _NUMBER_BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
-_ADVERB = re.compile(r"(?:therefore|thus|then|just|simply|equal to)\s+")
-_ARTICLE = re.compile(r"(?:an?|the)\s")
-_PLACEHOLDER = re.compile(r"correct|un(?:known|clear)", re.IGNORECASE)  # "Let's assume the answer is correct."
 _TERM = re.compile(r"(.*[\d}])([A-Za-z])")  # "2s", but not "2 m", where m is a unit
-_PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _MAX_PASSES = 10  # real answers need at most three
+
+_ADVERB = re.compile(
+    r"\s*(?:(?:therefore|thus|then|just|simply|equal to|exactly|about|around|roughly|approximately|approx\.?)\s+"
+    r"|(?:\\approx(?![A-Za-z])|≈)\s*)"
+)
+_ARTICLE = re.compile(r"(?:an?|the)\s+(?=[A-Za-z]{2})")
+_PLACEHOLDER = re.compile(r"correct|un(?:known|clear)", re.IGNORECASE)  # "Let's assume the answer is correct."
+_PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:and|or)\b)[A-Za-z]{2,}")
+_ARGUMENT = re.compile(r"\\(?:begin\s*\{\w+\*?\}(?:\{\w*\})?|end\s*\{\w+\*?\}|(?:text|mbox|mathrm|operatorname|math\w+)\s*\{[^{}]*\})")
 _MAX_WORDS = 2  # "October 30", "square inches"; more words are prose
+_REMARK = re.compile(r"(?<=[\w}%$])(?:\s+\((?=[a-z]+ )|,\s+(?:not|which|since|because|as|so)\b|\s+(?:because|since)\b).*", re.DOTALL)
 
-
-def last_boxed(text: str) -> str | None:
-    r"""Return the content of the last `\boxed{…}` outside drawings, with balanced braces, or None."""
-    text = strip_drawings(text)
-    boxes = list(_BOXED.finditer(text))
-    return _balanced_prefix(text[boxes[-1].end() :]) if boxes else None
-
-
-def strip_drawings(text: str) -> str:
-    """Remove Asymptote drawings (`[asy]…[/asy]`), which MATH contains, from a text."""
-    return _DRAWING.sub("", text)
-
-
-def last_formula(text: str) -> tuple[int, int, str | None] | None:
-    """Return the start, the end and the answer of the last formula (`$…$`, `\\(…\\)`) in `text`."""
-    formulas = deque(_FORMULA.finditer(text), maxlen=1)
-    for formula in formulas:
-        side = _RELATION.split(formula[formula.lastindex or 0])[-1]
-        return formula.start(), formula.end(), answer_in_expression(side.strip().rstrip(".,\\ "))
-    return None
-
-
-def leading_expression(text: str) -> tuple[str, str]:
-    """Split `text` (what follows "The answer is") into its leading expression and the rest.
-
-    The expression ends at its closing delimiter, or at the end of the line or sentence.
-    """
-    opener = next((opener for opener in _DELIMITERS if text.startswith(opener)), None)
-    if (boxed := _BOXED.match(text)) is not None:
-        expression = _balanced_prefix(text[boxed.end() :]) or ""
-        return expression, text[boxed.end() + len(expression) + 1 :]
-    if opener is not None:
-        expression, _, rest = text[len(opener) :].partition(_DELIMITERS[opener])
-        return expression, rest
-    expression, *parts = _EXPRESSION_END.split(text, maxsplit=1)
-    return expression, "".join(parts)
-
-
-def answer_in_expression(expression: str) -> str | None:
-    """Return the tidy answer of an expression: the last side of a chain of equations, or None if it is prose."""
-    inner = last_boxed(expression)
-    side = _last_side(expression if inner is None else inner)
-    answer = tidy(_ADVERB.sub("", side.rpartition(", or ")[2].strip()[: MAX_LENGTH + 1]))
-    is_prose = _ARTICLE.match(answer) is not None or len(_PLAIN_WORD.findall(answer)) > _MAX_WORDS
-    return None if is_prose or not answer or _PLACEHOLDER.fullmatch(answer) else answer
+_OPEN, _CLOSE = r"\\begin\s*\{\w+\*?\}|[({\[]", r"\\end\s*\{\w+\*?\}|[)}\]]"
+_SEPARATOR = r"(?<!\d)[,;]|,(?!\d{3}(?!\d))|;|\s(?:and|or)\s"  # but not the comma of 12,000
+_MEMBERS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|{_SEPARATOR}")
+_GROUPS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|;")
+_SIDES = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?<![<>!:=\\])=(?!=)")
+_RELATIONS = re.compile(
+    rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|[<>]|!=|\\(?:leq?|geq?|neq?|in|lt|gt|to|mid|equiv|approx|subset\w*)(?![A-Za-z])"
+)
+_APPROXIMATION = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|\\approx(?![A-Za-z])|≈")
+_FUNCTION = r"\\(?:sin|cos|tan|cot|sec|csc|arc\w+|log|ln|exp|lim|max|min|gcd|sum|prod|int|sqrt|frac|binom)(?![A-Za-z])"
+_NAME = re.compile(
+    r"\s*(?:\\frac\{[A-Z]{2}\}\{[A-Z]{2}\}\s*\Z)|" rf"\s*(?!{_FUNCTION})" r"(?:\([A-Za-z, ]+\)|\|[A-Z]+\||\\(?:angle|triangle)\s*[A-Z]+|\\(?:math\w+|text|vec|bar|hat|overline|overrightarrow|operatorname)\s*\{[^{}]*\}|\\?[A-Za-z]+)"
+    r"(?:_(?:\{[^{}]*\}|\w))?'*(?:\^\{?-1\}?)?\s*(?:\(.*\))?(?:\s*:\s*[A-Za-z](?:_(?:\{[^{}]*\}|\w))?)?\s*", re.DOTALL
+)  # fmt: skip
+_ARITHMETIC = re.compile(r"(?:[\d\s.,+\-*/()^{}$%]|\\[$%]|\\(?:frac|times|cdot|div)(?![A-Za-z]))*")
+_LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
+_COORDINATES = ("x", "y", "z")  # `y = 2x + 3` is a line
+_TUPLE = re.compile(r"\s*\((.*)\)\s*", re.DOTALL)
+_SET = re.compile(r"\s*\\?\{(.*?)\\?\}\s*", re.DOTALL)
+_PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])|±")
+_MAX_MEMBERS = 20
+# Text, which is compared as text: words, and names in capital letters. `xyz` is a product.
+_WORDS = re.compile(r"(?![abc]+\Z|[xyz]+\Z)(?=.*(?:[A-Z][A-Za-z]|[A-Za-z]{3}))[A-Za-z][\w\s'.-]*")
 
 
 def canonical(answer: str) -> str:
     r"""Return the form used in closing sentences: without outer `$`, spacing, units, or `k=` before a number."""
-    plain = unicodedata.normalize("NFKC", expand_unicode(_THIN_COMMA.sub(",", answer)))
-    plain = plain.strip().strip("$<>›*").rstrip(".,;: ")
-    plain = _UNIT.sub("", _SPACING.sub("", plain).replace("{,}", ",").strip()).strip()
+    answer = _DOLLAR_COMMA.sub(", ", _THIN_COMMA.sub(",", answer))
+    plain = unicodedata.normalize("NFKC", expand_unicode(answer))
+    plain = _SPACING.sub("", _BRACED_COMMA.sub(",", plain).strip().strip("$<>›*")).rstrip(".,;: \\")
+    plain = _UNIT.sub("", plain.strip()).strip()
     if (command := _TEXT_COMMAND.fullmatch(plain)) is not None:
         plain = command[1].strip()
     if (assignment := _ASSIGNMENT.fullmatch(plain)) is not None and normalize_number(assignment[1]) is not None:
@@ -129,14 +123,66 @@ def _tidy_cached(answer: str) -> str:
 
 
 def _tidy_once(answer: str) -> str:
-    plain = _FRACTION.sub(r"\\frac", _UNIT_SIGNS.sub("", canonical(answer))).replace("⁄", "/").replace("−", "-")
+    if _TRIGONOMETRIC.search(answer):
+        answer = _ANGLE.sub(r"(\1\\cdot\\frac{\\pi}{180})", answer)
+    plain = _UNIT_SIGNS.sub(lambda sign: ", " if sign["list"] else "", canonical(answer))
+    plain = _FRACTION.sub(r"\\frac", plain).translate(_UNICODE)
+    plain = _PLAIN.sub(lambda sign: rf"\sqrt{{{sign[1]}}}" if sign[1] else _PLAIN_SIGNS.get(sign[0], sign[0]), plain)
+    plain = _LONG_RELATION.sub(r"\\\1", _REPEATING.sub(_repeating_decimal, plain))
     plain = _TEXT_COMMAND.sub(r"\1", _UNIT.sub("", plain.strip()))
-    plain = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", re.sub(r"√(\d+)", r"\\sqrt{\1}", plain)).strip()
+    plain = _SHORT_ROOT.sub(lambda root: rf"\sqrt{{{root[1] or root[2]}}}", plain)
+    plain = _SHORT_FRACTION.sub(_short_fraction, plain).strip()
     if (number := _plain_number(plain)) is not None and "/" not in number:
         return number
     if (slash := _SLASH.fullmatch(plain)) is not None:
         return rf"{slash[1]}\frac{{{slash[2]}}}{{{slash[3]}}}"
+    if plain.endswith("}") and len(re.findall(r"(?<!\\)\}", plain)) > len(re.findall(r"(?<!\\)\{", plain)):
+        plain = plain[:-1]
     return re.sub(r"\s+", " ", plain)
+
+
+def _short_fraction(fraction: re.Match[str]) -> str:
+    return rf"\frac{{{fraction[1]}}}" + (f"{{{fraction[2]}}}" if fraction[2] else "")
+
+
+def _repeating_decimal(decimal: re.Match[str]) -> str:
+    sign, whole, fixed, period = decimal.groups()
+    value = int((whole + fixed + period) or 0) - int((whole + fixed) or 0)
+    return rf"{sign}\frac{{{value}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
+
+
+def answer_in_expression(expression: str) -> str | None:
+    """Return the tidy answer of an expression, or None if it is prose.
+
+    Each member of a list is reduced to its value: the last side of a chain of values (`12 + 6 = 18`) or of an equation
+    with a name at its left (`x = 5`). Another equation, like `x + y = 5`, is itself the answer.
+    """
+    inner = last_boxed(expression)
+    expression = _REMARK.sub("", expression if inner is None else inner)[: MAX_LENGTH + 1]
+    expression = _THIN_COMMA.sub(",", expression)
+    members = [_value(member) for member in _split(expression.strip(), _MEMBERS)]
+    separator = " or " if re.search(r"\bor\s", expression) else ", "
+    joined = expression if len(members) == 1 or len(members) > _MAX_MEMBERS else separator.join(filter(None, members))
+    answer = tidy(members[0] if len(members) == 1 else joined)
+    bare = without_arguments(expression)
+    is_prose = _ARTICLE.match(bare) is not None or len(_PLAIN_WORD.findall(bare)) > _MAX_WORDS
+    return None if is_prose or not answer or _PLACEHOLDER.fullmatch(answer) else answer
+
+
+def without_arguments(expression: str) -> str:
+    r"""Remove the names of environments and the words of `\text{…}`, which are no prose."""
+    return _ARGUMENT.sub("", expression) if "\\" in expression else expression
+
+
+def _value(member: str) -> str:
+    while (adverb := _ADVERB.match(member)) is not None:
+        member = member[adverb.end() :]
+    exact, *decimal = _split(member, _APPROXIMATION)
+    if decimal:
+        member = decimal[-1] if _NAME.fullmatch(exact.strip()) else exact
+    sides = _sides(member)
+    is_curve = len(sides) == 2 and sides[0].strip() in _COORDINATES and _LETTER.search(sides[1])
+    return member.strip() if is_curve or not _has_value(sides) else sides[-1].strip()
 
 
 def equivalent(a: str, b: str) -> bool:
@@ -155,9 +201,15 @@ def verdict(a: str, b: str) -> Verdict:
     A pair that only exceeded the wall-clock limit on a busy machine is compared again at the next call.
     """
     try:
-        return _cached_verdict(tidy(a), tidy(b))
+        return _cached_verdict(*sorted((_unboxed(a), _unboxed(b))))
     except TimeoutError:
         return "timeout"
+
+
+def _unboxed(answer: str) -> str:
+    answer = clean(answer[: MAX_LENGTH + 1])
+    boxed = last_boxed(answer) if "boxed" in answer else None
+    return tidy(answer if boxed is None else boxed)
 
 
 @lru_cache(CACHE_SIZE)
@@ -168,9 +220,113 @@ def _cached_verdict(a: str, b: str) -> Verdict:
     first, second = (_SPACE.sub("", side) for side in (a, b))
     if first == second or not (first and second):
         return "same" if first == second != "" else "other"
+    if _WORDS.fullmatch(a) or _WORDS.fullmatch(b):
+        return "same" if first.casefold() == second.casefold() else "other"
+    members = _members(a), _members(b)
+    if max(map(len, members)) > 1:
+        return _compare_lists(*members, is_choice=" or " in a or " or " in b)
+    sides = _sides(a), _sides(b)
+    if max(map(len, sides)) > 1:
+        return _compare_equations(*sides)
     if _NUMBER_BASE.findall(first) != _NUMBER_BASE.findall(second) or (":" in first and ":" in second):
         return "other"
     return judge(a, b)
+
+
+def _compare_lists(first: list[str], second: list[str], *, is_choice: bool) -> Verdict:
+    """Compare two lists in any order; a member that occurs twice must occur twice in both.
+
+    "4, or 8/2" is equivalent to 4, because all of its members are. The coordinates of a point may be listed without
+    its parentheses, in their order.
+    """
+    if is_choice and 1 in (len(first), len(second)):
+        verdicts = {verdict(a, b) for a in first for b in second}
+        return "timeout" if "timeout" in verdicts else "same" if verdicts == {"same"} else "other"
+    if 1 in (len(first), len(second)) and (point := _TUPLE.fullmatch((first if len(first) == 1 else second)[0])):
+        return _compare_in_order(_split(point[1], _MEMBERS), second if len(first) == 1 else first)
+    if len(first) != len(second) or len(first) > _MAX_MEMBERS:
+        return "other"
+    remaining = list(second)
+    for member in first:
+        for candidate in sorted(remaining, key=member.__ne__):
+            if (compared := verdict(member, candidate)) == "timeout":
+                return compared
+            if compared == "same":
+                remaining.remove(candidate)
+                break
+        else:
+            return "other"
+    return "same"
+
+
+def _compare_in_order(first: list[str], second: list[str]) -> Verdict:
+    verdicts = {verdict(a, b) for a, b in zip(first, second)} if len(first) == len(second) else {"other"}
+    return "same" if verdicts == {"same"} else "other" if "other" in verdicts else "timeout"
+
+
+def _compare_equations(first: list[str], second: list[str]) -> Verdict:
+    """Compare two answers of which at least one is an equation, both as lists of sides.
+
+    An equation with a name at its left (`x = 5`) is compared by its right side. A chain of at least three sides, and a
+    true equation (`1 + 1 = 2`), are compared with a value by their last side.
+    """
+    named = [len(sides) == 2 and _NAME.fullmatch(sides[0]) is not None for sides in (first, second)]
+    with_value = 1 in (len(first), len(second))
+    if all(named) or (with_value and (any(named) or len(first) + len(second) > 3)):
+        return verdict(first[-1], second[-1])
+    if with_value:
+        equation, (value,) = sorted((first, second), key=len, reverse=True)
+        return verdict(equation[-1], value) if verdict(*equation) == "same" else "other"
+    compared = _compare_in_order(first, second)
+    if compared == "other" and len(first) == len(second) == 2:
+        return judge("=".join(first), "=".join(second))
+    return compared
+
+
+def _has_value(sides: list[str]) -> bool:
+    """Whether the last side is the value of all: `5`, `x = 5`, `f(x) = 2x`, `12 + 6 = 18`, but not of `x + y = 5`."""
+    if len(sides) != 2 or _NAME.fullmatch(sides[0]):
+        return True
+    return _ARITHMETIC.fullmatch(sides[0]) is not None and _LETTER.search(sides[1]) is None
+
+
+def _sides(expression: str) -> list[str]:
+    """Return the sides of a chain of equations, the value last: `2 = x` is `x = 2`. An inequality has one side."""
+    sides = [expression] if len(_split(expression, _RELATIONS)) > 1 else _split(expression, _SIDES)
+    if len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _NAME.fullmatch(sides[0]):
+        sides.reverse()
+    return sides if all(side.strip() for side in sides) else [expression]
+
+
+def _members(expression: str) -> list[str]:
+    """Return the members of a list or a set, with `\\pm` written out."""
+    groups = _split(expression, _GROUPS)
+    sizes = {len(_split(group, _MEMBERS)) for group in groups}
+    if len(groups) > 1 and len(sizes) == 1 and sizes != {1}:  # `p=5,q=2;p=7,q=2`
+        return [f"({','.join(map(_value, _split(group, _MEMBERS)))})" for group in groups]
+    members = _split(expression, _MEMBERS)
+    if len(members) == 1 and (inner := _SET.fullmatch(expression)) and len(_split(inner[1], _MEMBERS)) > 1:
+        members = _split(inner[1], _MEMBERS)
+    return [
+        _PLUS_MINUS.sub(sign, member)
+        for member in members
+        for sign in (("+", "-") if len(_PLUS_MINUS.findall(member)) == 1 and len(_split(member, _RELATIONS)) == 1 else ("",))
+    ] if _PLUS_MINUS.search(expression) else members
+
+
+def _split(expression: str, separators: re.Pattern[str]) -> list[str]:
+    """Split an expression at the separators outside brackets and environments."""
+    depth, start, parts = 0, 0, []
+    for token in separators.finditer(expression):
+        if token["open"]:
+            depth += 1
+        elif token["close"]:
+            depth = max(0, depth - 1)
+        elif depth == 0:
+            parts.append(expression[start : token.start()])
+            start = token.end()
+    parts.append(expression[start:])
+    return [part for part in parts if part.strip()] or [expression]
 
 
 def _plain_number(plain: str) -> str | None:
@@ -182,23 +338,3 @@ def _parse_term(side: str) -> tuple[Fraction, str] | None:
     number, letter = term.groups() if (term := _TERM.fullmatch(side)) else (side, "")
     value = number_value(number)
     return None if value is None else (value, letter)
-
-
-def _last_side(expression: str) -> str:
-    r"""Return what follows the last `=` of a chain of equations, except one inside braces (`\sum_{k=0}`)."""
-    depth = 0
-    for position in range(len(expression) - 1, -1, -1):
-        depth += (expression[position] == "}") - (expression[position] == "{")
-        if expression[position] == "=" and depth == 0:
-            return expression[position + 1 :]
-    return expression
-
-
-def _balanced_prefix(text: str) -> str | None:
-    """Return the text before the brace that closes the group `text` starts in, or None if it stays open."""
-    depth = 1
-    for position, character in enumerate(text):
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return text[:position]
-    return None

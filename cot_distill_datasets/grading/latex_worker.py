@@ -13,17 +13,20 @@ import resource
 import signal
 import sys
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Expr, Float, MatrixBase, Rational, Symbol, UnevaluatedExpr, prime
+from sympy import Derivative, Equality, Expr, Float, I, MatrixBase, Rational, Set, Symbol, UnevaluatedExpr, prime
+from sympy.core.function import AppliedUndef
+from sympy.logic.boolalg import Boolean
 
 
 CPU_LIMIT = 1.0  # seconds of CPU time for one pair
 CLOCK_LIMIT = 1.5  # seconds of wall-clock time for one pair; only a busy machine reaches it first
 MEMORY_LIMIT = 200 << 20  # bytes of data; the imports take a quarter of it
 _NOT_COMPARABLE = (Symbol, MatrixBase, UnevaluatedExpr)
+_I = Symbol("i", real=False)  # as math-verify parses the letter
+_DIGITS = 20
 LATEX = [LatexExtractionConfig()]
 
 
@@ -53,34 +56,93 @@ def _serve() -> None:
 
 
 def _is_same(a: str, b: str) -> bool:
+    """Compare two expressions or two equations. math-verify must find them equal in both directions."""
     first, second = _parse(a), _parse(b)
-    return not _values_differ(first, second) and bool(verify(first, second, timeout_seconds=None))
+    if "=" in a and "=" in b:
+        sides = [_parse(side)[:1] for equation in (a, b) for side in equation.split("=", 1)]
+        return all(sides) and _same_equation(*(side[0] for side in sides))
+    if first and second:
+        if (same := _same_values(first[0], second[0])) is not None:
+            return same
+        first, second = _as_sets(first, second), _as_sets(second, first)
+    return all(verify(*pair, timeout_seconds=None) for pair in ((first, second), (second, first)))
 
 
 @lru_cache(1000)
 def _parse(side: str) -> list[Any]:
     # None disables math-verify's own timeouts, which use the same signals.
-    return list(parse(f"${side}$", LATEX, parsing_timeout=None))
+    parsed = list(parse(f"${side}$", LATEX, parsing_timeout=None))
+    if parsed and isinstance(parsed[0], Expr):  # sympy evaluates the derivative of a letter to 0
+        parsed[0] = parsed[0].replace(Derivative, lambda *parts: Symbol(f"d{parts}"))
+    return parsed
 
 
-def _values_differ(first: list[Any], second: list[Any]) -> bool:
-    """Whether two expressions have different values at one point, which proves that they are not equal.
+def _as_sets(parsed: list[Any], other: list[Any]) -> list[Any]:
+    r"""Return the set of a solution (`x < 3`, `x \in [1, 2]`), if it is compared with a set."""
+    solution = parsed[0]
+    if _is_membership(solution):
+        return [solution.rhs]
+    if not isinstance(other[0], Set) and not _is_membership(other[0]):
+        return parsed
+    if not isinstance(solution, Boolean) or isinstance(solution, Equality) or len(solution.free_symbols) != 1:
+        return parsed
+    variable = next(iter(solution.free_symbols))
+    return [solution.replace(lambda part: isinstance(part, AppliedUndef), lambda part: variable).as_set()]
 
-    This avoids a symbolic proof, which takes ten times longer. It is skipped for what math-verify compares by other
-    rules: decimals (rounded), single symbols (by name), and everything that is not a plain expression.
+
+def _is_membership(parsed: Any) -> bool:
+    return isinstance(parsed, Equality) and isinstance(parsed.rhs, Set)
+
+
+def _same_values(first: Any, second: Any) -> bool | None:
+    """Compare the values of two expressions at a few points, or return None if these prove nothing.
+
+    This avoids a symbolic proof, which takes ten times longer. Points where one of the values is not real are skipped:
+    variables stand for real numbers. It is skipped for what math-verify compares by other rules: decimals (rounded),
+    single symbols (by name), and everything that is not a plain expression.
     """
-    sides = [parsed[0] for parsed in (first, second) if parsed]
-    if len(sides) < 2 or not all(isinstance(side, Expr) and not isinstance(side, _NOT_COMPARABLE) for side in sides):
+    values = _values(first, second)
+    if not values or (len(values) < 2 and (first.free_symbols or second.free_symbols)):
+        return None
+    return all(_is_close(left, right) for left, right in values)
+
+
+def _same_equation(*sides: Any) -> bool:
+    """Whether `a = b` and `c = d` are the same equation up to a constant factor; constants must match side by side."""
+    if not all(isinstance(side, Expr) and not isinstance(side, MatrixBase) for side in sides):
         return False
-    if any(side.has(Float) for side in sides):
+    left, right = sides[0] - sides[1], sides[2] - sides[3]
+    if not left.free_symbols or left.free_symbols != right.free_symbols:
         return False
-    symbols = sorted(set().union(*(side.free_symbols for side in sides)), key=str)
-    point = {symbol: Rational(prime(20 + number), 100) for number, symbol in enumerate(symbols)}
-    try:
-        left, right = (complex(side.evalf(subs=point)) for side in sides)
-    except Exception:  # sympy raises many types for a point without a value
-        return False
-    return isfinite(abs(left)) and isfinite(abs(right)) and abs(left - right) > 1e-6 * (1 + abs(left) + abs(right))
+    ratios = [a / b for a, b in _values(left, right, exact=False) if b and a]
+    return len(ratios) > 2 and all(_is_close(ratio, ratios[0]) for ratio in ratios)
+
+
+def _values(first: Any, second: Any, *, exact: bool = True) -> list[tuple[Any, Any]]:
+    """Return the values of two expressions at the points where both have one."""
+    if not all(isinstance(side, Expr) and not isinstance(side, _NOT_COMPARABLE) for side in (first, second)):
+        return []
+    first, second = (side.subs(_I, I) for side in (first, second))
+    if exact and (first.has(Float) or second.has(Float)):
+        return []
+    symbols = sorted(first.free_symbols | second.free_symbols, key=str)
+    values = []
+    for step, sign in enumerate((1, -1, 1, -1) if symbols else (1,)):
+        point = {symbol: sign * Rational(prime(20 + 7 * step + n), 40) for n, symbol in enumerate(symbols)}
+        try:
+            pair = first.evalf(_DIGITS, subs=point), second.evalf(_DIGITS, subs=point)
+        except Exception:  # sympy raises many types for a point without a value
+            continue
+        is_real = all(value.is_real for value in pair)
+        if all(value.is_number and value.is_finite for value in pair) and (is_real or first.has(I) or second.has(I)):
+            values.append(pair)
+    return values
+
+
+def _is_close(left: Any, right: Any) -> bool:
+    """Whether two values are equal to nine digits. The tolerance is relative: 1/2004! is not 1/2006!."""
+    left, right = (0 if getattr(value, "_prec", 0) == 1 else value for value in (left, right))  # sympy's unsure zero
+    return bool(abs(left - right) <= Float(10) ** -9 * (abs(left) + abs(right)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from fractions import Fraction
 MAX_DIGITS = 100  # longer numbers and larger powers of ten are noise and slow to convert
 
 _SPACE = r"[^\S\n]?"  # never a line break: `answers` searches a text line by line
-_DIGITS = r"(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)"
+_DIGITS = r"(?:\d{1,3}(?:(?:,|\{,\}|\\[,! ]|[\u2009\u202f])\d{3})+|\d+)"
 _LATEX_FRACTION = rf"\\[dt]?frac(?:\{{-?\d+\}}\{{\d+\}}|{_SPACE}\d\d)"
 _VULGAR = "[¼-¾⅐-⅞]"  # ½
 _EXPONENT = r"(?:\^(?:\{[-−]?\d+\}|[-−]?\d+)|[⁻⁰¹²³⁴-⁹]+)"
@@ -36,6 +36,9 @@ _VULGAR_FRACTION = re.compile(rf"\s?({_VULGAR})")
 _SUPERSCRIPT = re.compile(r"(?<=[\w)}\]])[⁻⁰¹²³⁴-⁹]+")
 _FRACTION = re.compile(r"\s?\\[dt]?frac(?:\{(-?\d+)\}\{(\d+)\}|\s?(\d)(\d))")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # any other comma separates a list
+_THIN_SPACE = re.compile(r"(?<=\d)(?:\\[,! ]|[\u2009\u202f])(?=\d{3})")
+_SCALE = re.compile(r"\s(hundred|thousand|million|billion|trillion)\b")
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _FORMATTING = re.compile(r"\\?\$|(?<=[-$/])\s|\s(?=/)")
 _PARTS = re.compile(
     r"(?P<sign>-?)(?:(?P<whole>\d+) (?=\d+/))?(?P<number>\d+(?:\.\d+)?|\.\d+)"
@@ -71,6 +74,18 @@ def number_value(answer: str) -> Fraction | None:
     return None if parts is None else _value(parts)
 
 
+def number_in(text: str, number: re.Match[str]) -> str | None:
+    """Return the canonical form of a match of `NUMBER` in `text`, with its sign and scale: "minus 3 million"."""
+    canonical, end = normalize_number(number[0]), number.end()
+    if canonical is None or (end == len(text) and number.start() == 0):
+        return canonical
+    if (scale := _SCALE.match(text, end)) is not None and (value := number_value(canonical)) is not None:
+        canonical = normalize_number(str(value * _SCALES[scale[1]]))
+    if canonical and text.endswith("minus ", 0, number.start()) and not canonical.startswith("-"):
+        canonical = f"-{canonical}"
+    return canonical
+
+
 def _is_digits(answer: str) -> bool:
     """Whether an answer consists of ASCII digits, as nearly all do: these are converted without a regex."""
     return answer.isascii() and answer.isdecimal() and len(answer) <= MAX_DIGITS
@@ -87,7 +102,10 @@ def expand_unicode(text: str) -> str:
 def _parse(answer: str) -> re.Match[str] | None:
     plain = expand_unicode(answer).translate(_ASCII_SIGNS).strip() if len(answer) <= 2 * MAX_DIGITS else ""
     if "\\" in plain or "{" in plain or "^" in plain:
-        plain = _FRACTION.sub(r" \1\3/\2\4", _SCIENTIFIC.sub(_exponent, plain.replace("{,}", ",")))
+        plain = _THIN_SPACE.sub(",", plain).replace("{,}", ",")
+        plain = _FRACTION.sub(r" \1\3/\2\4", _SCIENTIFIC.sub(_exponent, plain))
+    elif not plain.isascii():
+        plain = _THIN_SPACE.sub(",", plain)
     plain = _THOUSANDS.sub("", _FORMATTING.sub("", plain.strip()))
     return _PARTS.fullmatch(plain) if len(plain) <= MAX_DIGITS else None
 

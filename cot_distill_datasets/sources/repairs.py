@@ -8,8 +8,9 @@ The dataset card lists the rules with the number of rows that each changed.
 
 import re
 
-from ..grading.answers import CLOSING, Kind, extract, normalize
-from ..grading.latex import last_boxed, strip_drawings
+from ..grading.answers import CLOSING, extract, normalize
+from ..grading.conclusions import Kind
+from ..grading.formulas import last_boxed, strip_drawings
 
 
 # Flag → the change that it records. `build` counts the flags of each config.

@@ -13,7 +13,7 @@ from datasets import load_dataset
 from ..benchmarks import TEST_SPLITS, EvalItem
 from ..errors import CotDistillError
 from ..grading.answers import normalize
-from ..grading.latex import last_boxed
+from ..grading.formulas import last_boxed
 from . import arith
 from .questions import parse_question
 from .repairs import repair_text

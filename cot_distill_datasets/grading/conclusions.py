@@ -1,0 +1,192 @@
+"""Where a text concludes, and the answer that it gives there.
+
+>>> find_closing("Leaves are green. The answer is Option (C).", "choice")
+Closing(start=18, end=32, answer='C', denied=False, is_sentence=True)
+>>> find_closing("12 + 6 = 18\\n#### 18", "number").answer
+'18'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from . import formulas, latex
+from .formulas import clean
+from .numbers import NUMBER, number_in
+
+
+Kind = Literal["number", "choice", "boolean", "math"]
+
+MAX_TEXT = 100_000  # characters; only the end of a longer text is read, which bounds the time of every search
+
+# There is no word boundary before a capital T, because released texts lost line breaks ("= 2The answer is 2").
+# "should be" must precede an answer, as in "1500 (incorrect, answer should be 1275)", but not "should be in meters".
+_SHOULD_BE = r"should be:? (?=\W{0,8}(?:\d|[A-E]\b|[Tt]rue\b|[Ff]alse\b|frac))"
+_CLOSING_PHRASE = re.compile(rf"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer (?:is:?|{_SHOULD_BE})")
+_CORRECTION = re.compile(rf"answer {_SHOULD_BE}")
+_LABEL = re.compile(r"(?<![A-Za-z])(?:\\n)?(?:final |correct )?answers?(?:\*\*)?(?:\s+is\b|\s*[:=])", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<!\bapprox)[.!?](?=\s|$)|\n")
+_OPERATOR_OR_NUMBER = re.compile(r"\s*(?:[-−+*/x×÷^]\s*[\d$({]|(?:and|or|to)\s+\\?\$?\d+(?! \d*/))")
+_PARENTHESIS = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
+# What follows "The answer is" where the text rejects its own answer: "not C", "none of these", "360, but this is
+# wrong", "34 is likely incorrect", "46 hours (must be incorrect)". "120 (not 85)" rejects only the 85, and "B because
+# A is wrong" only the A.
+_REJECTION = re.compile(
+    r"\W*(?:likely )?(?:not|incorrect|wrong|none|neither)\b"
+    r"|[^.\n(]{0,25}\((?!not\b)[^.\n\d)]{0,20}\b(?:incorrect|wrong|not correct)\b"
+    r"|(?:(?!\b(?:because|since|as|while)\b)[^.\n]){0,25}?(?:,? (?:but|which|was|is)\b)[^.\n]{0,20}\b(?:incorrect|wrong)\b"
+    r"|\W*(?:\w+\s){0,3}not (?:given|listed|available|provided|consistent)\b",
+    re.IGNORECASE,
+)
+_CONTINUATION = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …" is not final
+_HEADING = re.compile(r"[A-Za-z]{2}")  # "#### Step 2"
+_WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:about|approximately|approx|minus)\b)[A-Za-z]{2,}")
+
+# Matches "(B)", "Option B", "B: 1/2", "<answer> B", "isD" and "E=10", but not the name in "E's", and the pronoun I and
+# the letters of other benchmarks (F to J) only where they are a word.
+_LETTER = r"((?:[A-E](?![A-Za-z])|[F-HJ](?!\w)|I(?!\w| [a-z]))(?!['’]s))"
+_BOX = r"\\(?:boxed|text(?:bf)?|mathrm|mathbf)\b"
+LEADING_LETTER = re.compile(rf"(?:(?i:option|choice|answer|spoiler|reveal|is)|{_BOX}|\W)*{_LETTER}")
+_SECOND_LETTER = re.compile(r"\)?\s*(?:/|,|\bor\b|\bnor\b)\s*(?:or\s+)?\(?[A-J]\b(?!['’])")  # "B/C" chooses neither
+# A lowercase letter counts only if nothing else follows it.
+LOWERCASE_LETTER = re.compile(rf"(?:(?i:option|choice)|{_BOX}|\W)*([a-j])\W*$")
+_TRAILING_LETTER = re.compile(r"\(([A-E])\)|[=.:]\s*([A-E])\W*$")  # "The answer is 4 (C)", "is 7=D"
+BOOLEANS = {"true": "True", "yes": "True", "false": "False", "no": "False"}
+LEADING_BOOLEAN = re.compile(rf"(?:{_BOX}|\W)*(true|false|yes|no)\b", re.IGNORECASE)
+
+_NEW_QUESTION = re.compile(r"\n\s*(?:Question|Q|Problem) ?\d*:")  # a base model continues its prompt
+
+
+class Closing(NamedTuple):
+    """The place where a text concludes.
+
+    `start` is the position of "The answer is" or of another mark (`####`, `<answer>`, `Answer:`, a box), and `end` the
+    position behind it. `denied` tells whether the text rejects its own answer there ("The answer is not C").
+    """
+
+    start: int
+    end: int
+    answer: str | None
+    denied: bool
+    is_sentence: bool
+
+
+def find_closing(text: str, kind: Kind) -> Closing | None:
+    """Return the last closing sentence of `text` ("The answer is 18"), else its conclusion in another layout, or None.
+
+    Only the text behind `</think>` is read, the last `MAX_TEXT` characters of it, and nothing behind a question that a
+    model added after its answer.
+    """
+    start, end = conclusion_span(text)
+    phrase = _last_phrase(text, start, end)
+    if phrase is None:
+        return find_layout(text, kind, start, end)
+    tail = text[phrase.end() : end].lstrip()
+    denied = _REJECTION.match(tail) is not None
+    return Closing(phrase.start(), phrase.end(), None if denied else read_answer(tail, kind), denied, True)
+
+
+def conclusion_span(text: str) -> tuple[int, int]:
+    """Return the start and the end of the part of a text that can conclude it."""
+    start, end = max(0, len(text) - MAX_TEXT), len(text)
+    thought = text.rfind("</think>", start)
+    if thought >= 0:
+        behind = thought + len("</think>")
+        start, end = (behind, end) if text[behind:].strip() else (start, thought)
+    if "Q" in text or "Problem" in text:
+        question = _NEW_QUESTION.search(text, start, end)
+        if question and _last_phrase(text, start, question.start()):
+            end = question.start()
+    return start, end
+
+
+def _last_phrase(text: str, start: int, end: int) -> re.Match[str] | None:
+    """Search for the last "The answer is" or "answer should be" from the end, because texts are long."""
+    while (position := text.rfind("answer ", start, end)) >= 0:
+        before = text.rfind("he ", max(start, position - len("he correct ")), position) - 1
+        if match := (before >= start and _CLOSING_PHRASE.match(text, before)) or _CORRECTION.match(text, position):
+            return match
+        end = position
+    return None
+
+
+def find_layout(text: str, kind: Kind, start: int, end: int) -> Closing | None:
+    r"""Return the last conclusion in another layout: `#### 18`, `<answer>18</answer>`, `Answer: 18`, `\boxed{18}`.
+
+    A box in the line of an `Answer:` counts only if the text before it has no answer ("Answer: D, since \boxed{E} …").
+    """
+    marks = [(mark, text.rfind(mark, start, end)) for mark in ("####", "<answer>", "boxed{", "fbox{")]
+    spans = [(position, position, position + len(mark)) for mark, position in marks if position >= 0]
+    if (label := _last_label(text, start, end)) is not None:
+        line_end = text.find("\n", label.end()) % (end + 1)
+        spans = [(label.start() - 1 if label.end() < at < line_end else at, at, behind) for at, _, behind in spans]
+        spans.append((label.start(), *label.span()))
+    for _, position, behind in sorted(spans, reverse=True):
+        answer = _marked_answer(text, kind, position, behind, start, end)
+        if answer is not None:
+            return Closing(position, behind, answer, False, False)
+    return None
+
+
+def _last_label(text: str, start: int, end: int) -> re.Match[str] | None:
+    label = None
+    if text.find("nswer", start, end) >= 0 or text.find("NSWER", start, end) >= 0:
+        for label in _LABEL.finditer(text, start, end):
+            pass
+    return label
+
+
+def _marked_answer(text: str, kind: Kind, position: int, behind: int, start: int, end: int) -> str | None:
+    if text.startswith(("boxed", "fbox"), position):
+        boxed = clean(formulas.last_boxed(text[start:end]) or "")
+        if kind == "math":
+            return latex.answer_in_expression(boxed) or latex.tidy(boxed) or None
+        return read_answer(boxed, kind)
+    line = text[behind:end].partition("</answer>")[0].lstrip(" *:\n")
+    if _REJECTION.match(line):
+        return None
+    if kind in ("number", "math") and text.startswith("#", position) and _HEADING.match(line):
+        return None
+    if kind == "number" and (number := NUMBER.search(line)) is not None:
+        if "=" not in line and len(_WORD.findall(line, 0, number.start())) > 1:
+            return None
+    return read_answer(line, kind)
+
+
+def read_answer(text: str, kind: Kind) -> str | None:
+    """Return the answer at the start of `text`, which follows "The answer is" or another mark, or None."""
+    return _READERS[kind](clean(text))
+
+
+def _read_math(text: str) -> str | None:
+    expression, rest = formulas.leading_expression(text)
+    return None if _CONTINUATION.match(rest) else latex.answer_in_expression(expression)
+
+
+def _read_number(text: str) -> str | None:
+    sentence = SENTENCE_END.split(text, maxsplit=1)[0]
+    expression = _PARENTHESIS.split(sentence, maxsplit=1)[0].rpartition("=")[2]
+    number = NUMBER.search(expression)
+    if number is None or _OPERATOR_OR_NUMBER.match(expression, number.end()):
+        return None
+    return number_in(expression, number)
+
+
+def _read_boolean(text: str) -> str | None:
+    boolean = LEADING_BOOLEAN.match(SENTENCE_END.split(text, maxsplit=1)[0])
+    return BOOLEANS[boolean[1].lower()] if boolean else None
+
+
+def _read_letter(text: str) -> str | None:
+    sentence = SENTENCE_END.split(text, maxsplit=1)[0]
+    letter = LEADING_LETTER.match(sentence) or LOWERCASE_LETTER.match(sentence) or _TRAILING_LETTER.search(sentence)
+    if letter is None or _SECOND_LETTER.match(sentence, letter.end()):
+        return None
+    return letter[letter.lastindex or 1].upper()
+
+
+_READERS: dict[Kind, Callable[[str], str | None]] = {
+    "number": _read_number, "choice": _read_letter, "boolean": _read_boolean, "math": _read_math
+}  # fmt: skip
