@@ -6,7 +6,7 @@
 
 import re
 
-from .conclusions import LEADING_BOOLEAN, LEADING_LETTER, SENTENCE_END, Kind, find_closing
+from .conclusions import LEADING_BOOLEAN, LEADING_LETTER, SENTENCE_END, Closing, Kind, find_closing
 from .formulas import leading_expression
 
 
@@ -26,14 +26,16 @@ _LETTER_EQUATION = re.compile(r"=\s*[A-E]\W*\Z")  # "is 7=D"
 _MAX_WORDS = 6  # words after an answer that only repeat it ("Option C: nutrients"); more words are reasoning
 
 
-def strip_closing(text: str, kind: Kind) -> str:
-    """Return `text` without its last sentence if that is a closing sentence, and unchanged otherwise.
+def strip_closing(text: str, kind: Kind, closing: Closing | None = None) -> str:
+    """Return `text` without its last sentence if that is its closing sentence, and unchanged otherwise.
+
+    `closing` is the result of `find_closing`, if it is already available.
 
     Reasoning in the closing sentence is kept: the equation of "The answer is 19 + 18 = 37", or the reason of "The
     answer is C because only 400 is divisible by 100". A sentence without an answer, or one that starts with other
-    words ("However, the answer is 29"), does not count as a closing sentence.
+    words ("However, the answer is 29"), does not count as a closing sentence; one that names an option by its text does.
     """
-    closing = find_closing(text, kind)
+    closing = closing or find_closing(text, kind)
     if closing is None or not closing.is_sentence:
         return text
     tail = text[closing.end :].strip()
@@ -43,9 +45,10 @@ def strip_closing(text: str, kind: Kind) -> str:
     if kind == "choice" and len(after.split()) <= _MAX_WORDS:  # "The answer is D. 1000"
         after = ""
     before = _text_before_closing(text, closing.start)
-    if after.strip(" .\n*$") or before is None or (tail and closing.answer is None):
+    is_option_text = kind == "choice" and not closing.denied and len(tail.split()) <= _MAX_WORDS
+    if after.strip(" .\n*$") or before is None or (tail and closing.answer is None and not is_option_text):
         return text
-    if before.endswith("="):  # "8 / 2 = The answer is 4"
+    if before.endswith("=") and closing.answer:  # "8 / 2 = The answer is 4"
         return f"{before} {closing.answer}."
     return f"{before} {_reasoning_in_closing(tail, kind, before)}".strip()
 

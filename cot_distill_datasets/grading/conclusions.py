@@ -26,7 +26,7 @@ MAX_TEXT = 100_000  # characters; only the end of a longer text is read, which b
 _SHOULD_BE = r"should be:? (?=\W{0,8}(?:\d|[A-E]\b|[Tt]rue\b|[Ff]alse\b|frac))"
 _CLOSING_PHRASE = re.compile(rf"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer (?:is:?|{_SHOULD_BE})")
 _CORRECTION = re.compile(rf"answer {_SHOULD_BE}")
-_LABEL = re.compile(r"(?<![A-Za-z])(?:\\n)?(?:final |correct )?answers?(?:\*\*)?(?:\s+is\b|\s*[:=])", re.IGNORECASE)
+_LABEL = re.compile(r"(?<!\bsay the )(?<![A-Za-z])(?:\\n)?(?:final |correct )?answers?(?:\*\*)?(?:\s+is\b|\s*[:=])", re.IGNORECASE)
 SENTENCE_END = re.compile(r"(?<!\bapprox)[.!?](?=\s|$)|\n")
 _OPERATOR_OR_NUMBER = re.compile(r"\s*(?:[-−+*/x×÷^]\s*[\d$({]|(?:and|or|to)\s+\\?\$?\d+(?! \d*/))")
 _PARENTHESIS = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"

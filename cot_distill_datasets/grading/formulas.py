@@ -14,7 +14,7 @@ _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 # "$5 and $7" contains prices, not a formula. The limit (`MAX_LENGTH` of an answer) bounds the search for a missing
 # delimiter. A formula with spaces inside its dollar signs contains no price.
-_FORMULA = re.compile(
+FORMULA = re.compile(
     r"\\\((.{1,600}?)\\\)|\\\[(.{1,600}?)\\\]|\$\$([^$]{1,600})\$\$"
     r"|(?<!\\)\$(?![\s$])((?:\\\$|[^$]){1,600}?)(?<!\s)(?<!\\)\$(?!\d)"
     r"|(?<!\\)\$[^\S\n]+(?=[^$\n]*[\\^=])((?:\\\$|[^$\n]){1,600}?)[^\S\n]+\$(?!\d)",
@@ -56,17 +56,18 @@ def last_boxed(text: str) -> str | None:
     Boxes that only `and`, `or`, commas and signs separate are one list: `\boxed{1} and \boxed{2}` is `1, 2`.
     """
     text = strip_drawings(text)
-    contents: list[str] = []
-    end = len(text)
+    boxed, end = "", len(text)
     following = -1  # start of the box behind
     for box in reversed(list(_BOXED.finditer(text))):
         content = _balanced_prefix(text[box.end() : end])
-        behind = None if content is None else text[box.end() + len(content) + 1 : following]
-        if content is None or (following >= 0 and not _is_joined(behind or "")):
+        if content is None:
             break
-        contents.append(content)
+        between = text[box.end() + len(content) + 1 : following] if following >= 0 else ""
+        if not _is_joined(between):
+            break
+        boxed = f"{content}{' or ' if 'or' in between else ', '}{boxed}" if following >= 0 else content
         end = following = box.start()
-    return ", ".join(reversed(contents)) if contents else None
+    return boxed if following >= 0 else None
 
 
 def _is_joined(between: str) -> bool:
@@ -80,14 +81,14 @@ def find_last_box(text: str) -> int:
 
 def last_formula(text: str) -> tuple[int, int, str] | None:
     """Return the start, the end and the content of the last formula (`$…$`, `\\(…\\)`) in `text`."""
-    for formula in deque(_FORMULA.finditer(text), maxlen=1):
+    for formula in deque(FORMULA.finditer(text), maxlen=1):
         return formula.start(), formula.end(), formula[formula.lastindex or 0].strip()
     return None
 
 
 def without_formulas(text: str) -> str:
     """Remove the formulas of a text."""
-    return _FORMULA.sub(" ", text)
+    return FORMULA.sub(" ", text)
 
 
 def leading_expression(text: str) -> tuple[str, str]:

@@ -102,7 +102,9 @@ def _last_math(text: str) -> str | None:
     outside = formulas.without_formulas(latex.without_arguments(text)) if len(text) <= latex.MAX_LENGTH else "prose"
     if not _PROSE_WORD.search(outside):
         expression, rest = formulas.leading_expression(text.strip())
-        if (answer := latex.answer_in_expression(text.strip() if rest.strip(" .") else expression)) is not None:
+        bare = text.strip() if rest.strip(" .") else expression
+        is_derivation = "=" in bare and len(formulas.FORMULA.findall(text)) > 1  # "$x = 5$ and $y = 2x = 10$"
+        if not is_derivation and (answer := latex.answer_in_expression(bare)) is not None:
             return answer
     if (last := _last_standalone(text, "math")) is None:
         formula = formulas.last_formula(text)
@@ -128,7 +130,8 @@ def _last_standalone(text: str, kind: Kind) -> re.Match[str] | None:
 
 
 def _answer_in_formula(formula: str) -> str | None:
-    return latex.answer_in_expression(_RESULT.split(formula)[-1].strip().rstrip(".,\\ "))
+    result = _RESULT.split(formula)[-1].strip().rstrip(".,\\ ")
+    return latex.number_in_equation(result) or latex.answer_in_expression(result)
 
 
 def _answer_in_last_formula(text: str, number: re.Match[str]) -> str | None:

@@ -48,7 +48,7 @@ _UNICODE = str.maketrans(
 )  # fmt: skip
 # Mathematics in plain text: `x**2`, `4*pi`, `sqrt(3)`, `x != 2`.
 _PLAIN_SIGNS = {"**": "^", "*": r"\cdot ", "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "pi": r"\pi "}
-_PLAIN = re.compile(r"\*\*|\*|<=|>=|!=|(?<![A-Za-z\\])pi(?![A-Za-z])|(?<![A-Za-z\\])sqrt\(([^()]*)\)")
+_PLAIN = re.compile(r"\*\*|\*|<=|>=|(?<=\s)!=|(?<![A-Za-z\\])pi(?![A-Za-z])|(?<![A-Za-z\\])sqrt\(([^()]*)\)")
 _LONG_RELATION = re.compile(r"\\(ne|le|ge)q(?![A-Za-z])")
 _SPACE = re.compile(r"\s")
 _NUMBER_BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
@@ -70,9 +70,9 @@ _OPEN, _CLOSE = r"\\begin\s*\{\w+\*?\}|[({\[]", r"\\end\s*\{\w+\*?\}|[)}\]]"
 _SEPARATOR = r"(?<!\d)[,;]|,(?!\d{3}(?!\d))|;|\s(?:and|or)\s"  # but not the comma of 12,000
 _MEMBERS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|{_SEPARATOR}")
 _GROUPS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|;")
-_SIDES = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?<![<>!:=\\])=(?!=)")
+_SIDES = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?<![<>:=\\])(?<!\s!)=(?!=)")
 _RELATIONS = re.compile(
-    rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|[<>]|!=|\\(?:leq?|geq?|neq?|in|lt|gt|to|mid|equiv|approx|subset\w*)(?![A-Za-z])"
+    rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|[<>]|\s!=|\\(?:leq?|geq?|neq?|in|lt|gt|to|mid|equiv|approx|subset\w*)(?![A-Za-z])"
 )
 _APPROXIMATION = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|\\approx(?![A-Za-z])|≈")
 _FUNCTION = r"\\(?:sin|cos|tan|cot|sec|csc|arc\w+|log|ln|exp|lim|max|min|gcd|sum|prod|int|sqrt|frac|binom)(?![A-Za-z])"
@@ -164,7 +164,7 @@ def answer_in_expression(expression: str) -> str | None:
     separator = " or " if re.search(r"\bor\s", expression) else ", "
     joined = expression if len(members) == 1 or len(members) > _MAX_MEMBERS else separator.join(filter(None, members))
     answer = tidy(members[0] if len(members) == 1 else joined)
-    bare = without_arguments(expression)
+    bare = _UNIT.sub("", without_arguments(expression))
     is_prose = _ARTICLE.match(bare) is not None or len(_PLAIN_WORD.findall(bare)) > _MAX_WORDS
     return None if is_prose or not answer or _PLACEHOLDER.fullmatch(answer) else answer
 
@@ -172,6 +172,12 @@ def answer_in_expression(expression: str) -> str | None:
 def without_arguments(expression: str) -> str:
     r"""Remove the names of environments and the words of `\text{…}`, which are no prose."""
     return _ARGUMENT.sub("", expression) if "\\" in expression else expression
+
+
+def number_in_equation(expression: str) -> str | None:
+    """Return the last side of an equation if it is a number: 683 of `m + n = 683`, at the end of a text."""
+    sides = _sides(expression)
+    return tidy(sides[-1]) if len(sides) > 1 and number_value(tidy(sides[-1])) is not None else None
 
 
 def _value(member: str) -> str:

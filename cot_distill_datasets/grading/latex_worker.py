@@ -9,6 +9,7 @@ import gc
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import sys
@@ -27,6 +28,7 @@ MEMORY_LIMIT = 200 << 20  # bytes of data; the imports take a quarter of it
 _NOT_COMPARABLE = (Symbol, MatrixBase, UnevaluatedExpr)
 _I = Symbol("i", real=False)  # as math-verify parses the letter
 _DIGITS = 20
+_PRODUCT = re.compile(r"(?:(?<![\w.^_])\d+|\))(?=\s*\()")  # math-verify reads 8(14) as the mixed number 8 + 14
 LATEX = [LatexExtractionConfig()]
 
 
@@ -71,6 +73,7 @@ def _is_same(a: str, b: str) -> bool:
 @lru_cache(1000)
 def _parse(side: str) -> list[Any]:
     # None disables math-verify's own timeouts, which use the same signals.
+    side = _PRODUCT.sub(r"\g<0>\\cdot ", side)
     parsed = list(parse(f"${side}$", LATEX, parsing_timeout=None))
     if parsed and isinstance(parsed[0], Expr):  # sympy evaluates the derivative of a letter to 0
         parsed[0] = parsed[0].replace(Derivative, lambda *parts: Symbol(f"d{parts}"))

@@ -87,8 +87,8 @@ def _restore_ne(match: re.Match[str]) -> str:
 def repair_gold(gold: str, kind: Kind, solution: str | None = None) -> tuple[str | None, list[str]]:
     r"""Return the canonical gold, or None if the text has none, and the names of its repairs.
 
-    A MATH gold that is a proper prefix of the last `\boxed` of the solution is completed from it; a gold that is the
-    first of two boxes is kept. A letter that the gold's own explanation contradicts is rejected.
+    A MATH gold that is a proper prefix of the last `\boxed` of the solution is completed from it, and so is a gold that
+    is the first of several boxes, unless these are alternatives (`\boxed{-b+2}` or `\boxed{2-b}`). A letter that the gold's own explanation contradicts is rejected.
     """
     if kind == "math":
         return _repair_math_gold(gold.strip(), solution or "")
@@ -103,7 +103,7 @@ def _repair_math_gold(gold: str, solution: str) -> tuple[str | None, list[str]]:
     boxed, outside = last_boxed(solution), strip_drawings(solution)
     if gold in solution and gold not in outside:  # it comes from the code of a drawing
         return (normalize(boxed, "math"), ["cut_gold"]) if boxed else (None, [])
-    if boxed is not None and boxed.startswith(gold) and boxed != gold:
+    if boxed is not None and boxed.startswith(gold) and boxed != gold and not boxed.startswith(f"{gold} or "):
         return normalize(boxed, "math"), ["cut_gold"]
     canonical = normalize(gold, "math")
     return canonical, ["gold_form"] if canonical not in (None, gold) else []

@@ -103,7 +103,7 @@ def _row(entry: Entry, index: int, raw: dict[str, Any], golds: Golds) -> Row | N
     if config.teacher == GOLD_TEACHER:
         rationale, teacher_answer, flags, text = None, answer, gold.repairs if gold else [], answer or text
     else:
-        rationale, teacher_answer, flags = read_response(text, answer, kind)
+        rationale, teacher_answer, flags = read_response(text, answer, kind, choices)
         # The teacher was shown the truncated gold and repeated it.
         if gold and "cut_gold" in gold.repairs and answer != teacher_answer == tidy(gold.released):
             teacher_answer, flags = answer, [*flags, "cut_gold"]

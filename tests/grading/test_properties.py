@@ -7,13 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cot_distill_datasets.grading import latex, latex_worker
-from cot_distill_datasets.grading.answers import (
-    _STANDALONE_BOOLEAN,
-    _STANDALONE_LETTER,
-    equivalent,
-    extract,
-    normalize,
-)
+from cot_distill_datasets.grading.answers import equivalent, extract, normalize
+from cot_distill_datasets.grading.conclusions import find_closing
+from cot_distill_datasets.grading.last_answers import _STANDALONE_BOOLEAN, _STANDALONE_LETTER
 from cot_distill_datasets.grading.numbers import NUMBER, normalize_number, number_value
 
 
