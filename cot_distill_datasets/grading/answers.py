@@ -14,7 +14,7 @@ math-verify compares LaTeX in a separate process (`latex_judge.py`).
 import re
 
 from . import latex
-from .conclusions import MAX_TEXT, Kind, conclusion_span, find_closing, read_answer
+from .conclusions import LETTERS, MAX_TEXT, Kind, conclusion_span, find_closing, find_closing_within, read_answer
 from .formulas import clean
 from .last_answers import last_answer, text_after_rejected_answer
 from .numbers import NUMBER, normalize_number, number_in, number_value
@@ -23,7 +23,6 @@ from .numbers import NUMBER, normalize_number, number_in, number_value
 # Reported with every agreement rate, because the rate depends on the grader as well as on the teacher.
 GRADER_VERSION = "cot-distill answers 5"
 CLOSING = "The answer is"  # every completion ends with `The answer is {answer}`
-LETTERS = "ABCDEFGHIJ"
 
 # Text around a number that is more than formatting: a variable, a second number, an operator, a LaTeX command.
 _NOT_FORMATTING_BEFORE = re.compile(r"\d|(?<![\\A-Za-z])(?!minus )[^\W\d_]")
@@ -42,12 +41,12 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     (`conclusions.py`), else its last number, letter, boolean or formula. A text that rejects an answer yields the last
     one after it ("The answer is not 40, it's 50").
     """
-    closing = find_closing(text, kind)
+    start, end = conclusion_span(text)
+    closing = find_closing_within(text, kind, start, end)
     if closing and (closing.is_sentence or not strict) and (closing.answer is not None or strict):
         return closing.answer
     if strict:
         return None
-    start, end = conclusion_span(text)
     if closing and closing.denied:
         return text_after_rejected_answer(text[closing.end : end], kind)
     return last_answer(clean(text[start:end]), kind)
@@ -71,14 +70,13 @@ def normalize(answer: str, kind: Kind) -> str | None:
 
 def equivalent(a: str, b: str, kind: Kind) -> bool:
     """Whether two answers have the same value (`1/2` and `0.50`), regardless of formatting."""
-    if kind == "number":
-        first, second = normalize(a, kind), normalize(b, kind)
-        if first is None or second is None:
-            return False
-        return first == second or number_value(first) == number_value(second)
     if kind == "math":
         return latex.equivalent(a, b)
-    return normalize(a, kind) == normalize(b, kind) is not None
+    first = normalize(a, kind)
+    second = first if a == b else normalize(b, kind)
+    if first is None or second is None or first == second:
+        return first == second is not None
+    return kind == "number" and number_value(first) == number_value(second)
 
 
 def _formatted_number(answer: str) -> str | None:

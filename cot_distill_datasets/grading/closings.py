@@ -23,6 +23,7 @@ _EMPTY_CLAUSE = re.compile(
 )
 _EQUATION = re.compile(r"\w\W*=\W*\w")
 _LETTER_EQUATION = re.compile(r"=\s*[A-E]\W*\Z")  # "is 7=D"
+_OPTION_TEXT = re.compile(r"(?:[^\W\d_]+\W+){0,5}[^\W\d_]+\W*")  # "den", but not "n = 11"
 _MAX_WORDS = 6  # words after an answer that only repeat it ("Option C: nutrients"); more words are reasoning
 
 
@@ -45,7 +46,7 @@ def strip_closing(text: str, kind: Kind, closing: Closing | None = None) -> str:
     if kind == "choice" and len(after.split()) <= _MAX_WORDS:  # "The answer is D. 1000"
         after = ""
     before = _text_before_closing(text, closing.start)
-    is_option_text = kind == "choice" and not closing.denied and len(tail.split()) <= _MAX_WORDS
+    is_option_text = kind == "choice" and not closing.denied and _OPTION_TEXT.fullmatch(tail) is not None
     if after.strip(" .\n*$") or before is None or (tail and closing.answer is None and not is_option_text):
         return text
     if before.endswith("=") and closing.answer:  # "8 / 2 = The answer is 4"

@@ -14,11 +14,14 @@ from typing import Literal, NamedTuple
 
 from . import formulas, latex
 from .formulas import clean
-from .numbers import NUMBER, number_in
+from .numbers import NUMBER, normalize_number, number_in
 
 
 Kind = Literal["number", "choice", "boolean", "math"]
 
+LETTERS = "ABCDEFGHIJ"
+BOXES = (r"\boxed{", r"\fbox{")
+_MARKS = ("####", "<answer>", *BOXES)
 MAX_TEXT = 100_000  # characters; only the end of a longer text is read, which bounds the time of every search
 
 # There is no word boundary before a capital T, because released texts lost line breaks ("= 2The answer is 2").
@@ -26,7 +29,11 @@ MAX_TEXT = 100_000  # characters; only the end of a longer text is read, which b
 _SHOULD_BE = r"should be:? (?=\W{0,8}(?:\d|[A-E]\b|[Tt]rue\b|[Ff]alse\b|frac))"
 _CLOSING_PHRASE = re.compile(rf"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer (?:is:?|{_SHOULD_BE})")
 _CORRECTION = re.compile(rf"answer {_SHOULD_BE}")
-_LABEL = re.compile(r"(?<!\bsay the )(?<![A-Za-z])(?:\\n)?(?:final |correct )?answers?(?:\*\*)?(?:\s+is\b|\s*[:=])", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?<!\bsay the )(?<!\bbut )(?:(?<![A-Za-z])|(?<=\\n))answers?(?:\*\*)?(?:\s+is\b|\s*[:=])", re.IGNORECASE
+)
+_ADJECTIVE = re.compile(r"\b(?:final|correct) \Z", re.IGNORECASE)
+_MAX_LABELS = 20  # occurrences of "answer" that are tried
 SENTENCE_END = re.compile(r"(?<!\bapprox)[.!?](?=\s|$)|\n")
 _OPERATOR_OR_NUMBER = re.compile(r"\s*(?:[-−+*/x×÷^]\s*[\d$({]|(?:and|or|to)\s+\\?\$?\d+(?! \d*/))")
 _PARENTHESIS = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
@@ -40,6 +47,7 @@ _REJECTION = re.compile(
     r"|\W*(?:\w+\s){0,3}not (?:given|listed|available|provided|consistent)\b",
     re.IGNORECASE,
 )
+_REJECTING = ("not", "wrong", "incorrect", "none", "neither")  # a rejection has one; this is quicker than the pattern
 _CONTINUATION = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …" is not final
 _HEADING = re.compile(r"[A-Za-z]{2}")  # "#### Step 2"
 _WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:about|approximately|approx|minus)\b)[A-Za-z]{2,}")
@@ -56,7 +64,7 @@ _TRAILING_LETTER = re.compile(r"\(([A-E])\)|[=.:]\s*([A-E])\W*$")  # "The answer
 BOOLEANS = {"true": "True", "yes": "True", "false": "False", "no": "False"}
 LEADING_BOOLEAN = re.compile(rf"(?:{_BOX}|\W)*(true|false|yes|no)\b", re.IGNORECASE)
 
-_NEW_QUESTION = re.compile(r"\n\s*(?:Question|Q|Problem) ?\d*:")  # a base model continues its prompt
+_NEW_QUESTION = re.compile(r"\n\s*(?:Question|Q) ?\d*:")  # a base model continues its prompt
 
 
 class Closing(NamedTuple):
@@ -79,23 +87,31 @@ def find_closing(text: str, kind: Kind) -> Closing | None:
     Only the text behind `</think>` is read, the last `MAX_TEXT` characters of it, and nothing behind a question that a
     model added after its answer.
     """
-    start, end = conclusion_span(text)
-    phrase = _last_phrase(text, start, end)
+    return find_closing_within(text, kind, *conclusion_span(text))
+
+
+def find_closing_within(text: str, kind: Kind, start: int, end: int) -> Closing | None:
+    """Return the same from a part of a text, the one that `conclusion_span` found."""
+    phrase = _last_phrase(text, start, end) if "nswer" in text else None
     if phrase is None:
         return find_layout(text, kind, start, end)
     tail = text[phrase.end() : end].lstrip()
-    denied = _REJECTION.match(tail) is not None
+    denied = _is_rejected(tail)
     return Closing(phrase.start(), phrase.end(), None if denied else read_answer(tail, kind), denied, True)
+
+
+def _is_rejected(tail: str) -> bool:
+    folded = tail.lower()
+    return any(word in folded for word in _REJECTING) and _REJECTION.match(tail) is not None
 
 
 def conclusion_span(text: str) -> tuple[int, int]:
     """Return the start and the end of the part of a text that can conclude it."""
     start, end = max(0, len(text) - MAX_TEXT), len(text)
-    thought = text.rfind("</think>", start)
-    if thought >= 0:
+    if "<" in text and (thought := text.rfind("</think>", start)) >= 0:
         behind = thought + len("</think>")
         start, end = (behind, end) if text[behind:].strip() else (start, thought)
-    if "Q" in text or "Problem" in text:
+    if "Q" in text:
         question = _NEW_QUESTION.search(text, start, end)
         if question and _last_phrase(text, start, question.start()):
             end = question.start()
@@ -117,12 +133,15 @@ def find_layout(text: str, kind: Kind, start: int, end: int) -> Closing | None:
 
     A box in the line of an `Answer:` counts only if the text before it has no answer ("Answer: D, since \boxed{E} …").
     """
-    marks = [(mark, text.rfind(mark, start, end)) for mark in ("####", "<answer>", "boxed{", "fbox{")]
-    spans = [(position, position, position + len(mark)) for mark, position in marks if position >= 0]
-    if (label := _last_label(text, start, end)) is not None:
-        line_end = text.find("\n", label.end()) % (end + 1)
-        spans = [(label.start() - 1 if label.end() < at < line_end else at, at, behind) for at, _, behind in spans]
-        spans.append((label.start(), *label.span()))
+    if not ("nswer" in text or "#" in text or "\\" in text or "NSWER" in text):  # quick, as most texts have no mark
+        return None
+    marks = [(mark, text.rfind(mark, start, end)) for mark in _MARKS if mark[0] in text]
+    spans: list[tuple[int, int, int]] = [(position, position, position + len(mark)) for mark, position in marks if position >= 0]
+    label = _last_label(text, start, end)
+    if label is not None:
+        line_end = text.find("\n", label[1]) % (end + 1)
+        spans = [(label[0] - 1 if label[1] < at < line_end else at, at, behind) for at, _, behind in spans]
+        spans.append((label[0], *label))
     for _, position, behind in sorted(spans, reverse=True):
         answer = _marked_answer(text, kind, position, behind, start, end)
         if answer is not None:
@@ -130,22 +149,28 @@ def find_layout(text: str, kind: Kind, start: int, end: int) -> Closing | None:
     return None
 
 
-def _last_label(text: str, start: int, end: int) -> re.Match[str] | None:
-    label = None
-    if text.find("nswer", start, end) >= 0 or text.find("NSWER", start, end) >= 0:
-        for label in _LABEL.finditer(text, start, end):
-            pass
-    return label
+def _last_label(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return the start and the end of the last `Answer:`, `**Final Answer:**` or "ANSWER IS", or None."""
+    stop = end if "nswer" in text or "NSWER" in text else start
+    for _ in range(_MAX_LABELS):
+        position = max(text.rfind("nswer", start, stop), text.rfind("NSWER", start, stop))
+        if position <= start:
+            return None
+        if (label := _LABEL.match(text, position - 1, end)) is not None:
+            adjective = _ADJECTIVE.search(text, max(start, position - 9), position - 1)
+            return adjective.start() if adjective else position - 1, label.end()
+        stop = position
+    return None
 
 
 def _marked_answer(text: str, kind: Kind, position: int, behind: int, start: int, end: int) -> str | None:
-    if text.startswith(("boxed", "fbox"), position):
+    if text.startswith(BOXES, position):
         boxed = clean(formulas.last_boxed(text[start:end]) or "")
         if kind == "math":
             return latex.answer_in_expression(boxed) or latex.tidy(boxed) or None
         return read_answer(boxed, kind)
     line = text[behind:end].partition("</answer>")[0].lstrip(" *:\n")
-    if _REJECTION.match(line):
+    if _is_rejected(line):
         return None
     if kind in ("number", "math") and text.startswith("#", position) and _HEADING.match(line):
         return None
@@ -157,7 +182,7 @@ def _marked_answer(text: str, kind: Kind, position: int, behind: int, start: int
 
 def read_answer(text: str, kind: Kind) -> str | None:
     """Return the answer at the start of `text`, which follows "The answer is" or another mark, or None."""
-    return _READERS[kind](clean(text))
+    return _READERS[kind](clean(text) if "\\" in text or not text.isascii() else text)
 
 
 def _read_math(text: str) -> str | None:
@@ -166,6 +191,8 @@ def _read_math(text: str) -> str | None:
 
 
 def _read_number(text: str) -> str | None:
+    if text.isdecimal():  # as in nearly all closing sentences of the release
+        return normalize_number(text)
     sentence = SENTENCE_END.split(text, maxsplit=1)[0]
     expression = _PARENTHESIS.split(sentence, maxsplit=1)[0].rpartition("=")[2]
     number = NUMBER.search(expression)
@@ -175,11 +202,15 @@ def _read_number(text: str) -> str | None:
 
 
 def _read_boolean(text: str) -> str | None:
+    if (answer := BOOLEANS.get(text.lower())) is not None:
+        return answer
     boolean = LEADING_BOOLEAN.match(SENTENCE_END.split(text, maxsplit=1)[0])
     return BOOLEANS[boolean[1].lower()] if boolean else None
 
 
 def _read_letter(text: str) -> str | None:
+    if len(text) == 1 and text in LETTERS:
+        return text
     sentence = SENTENCE_END.split(text, maxsplit=1)[0]
     letter = LEADING_LETTER.match(sentence) or LOWERCASE_LETTER.match(sentence) or _TRAILING_LETTER.search(sentence)
     if letter is None or _SECOND_LETTER.match(sentence, letter.end()):

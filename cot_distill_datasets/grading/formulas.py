@@ -40,6 +40,8 @@ def clean(text: str) -> str:
     r"""Remove invisible characters, and write `\\frac` and a written `\n` as what they were before JSON."""
     if not text.isascii():
         text = _INVISIBLE.sub("", text)
+    if "\\" not in text:
+        return text
     if "\\\\" in text and r"\begin" not in text:  # in an environment, two backslashes end a row
         text = _DOUBLED.sub(r"\\", text)
     return _WRITTEN_BREAK.sub("\n", text) if r"\n" in text else text

@@ -28,8 +28,8 @@ _LEADING_OPTION = re.compile(r"\W*(?:(?i:option|choice)\s+)?\(?([A-J])(?:[).:](?
 # The options of the question, repeated: "A. first; B. second".
 _LATER_OPTION = re.compile(r"(?:[;\n]\s*[A-J][.:]|\s[A-J]\))\s")
 _LISTED = re.compile(r"[).:]\s+\w")
-_OPTION = re.compile(r"(?:(?i:option|choice)\s+\(?|\()([A-J])\b")
-_UNDECIDED = re.compile(r"(?:\b[Nn]either |\beither |\bcould be )?\b[A-J](?:, [A-J])*,? (?:or|nor) [A-J]\b")
+_OPTION = re.compile(r"(?:[Oo]ption\s+\(?|[Cc]hoice\s+\(?|\()([A-J])\b")
+_UNDECIDED = re.compile(r"\b[A-J],? (?:or|nor) [A-J]\Z")
 # "No. It is true that …", "No, that is not true.", "no it is not", "yes and".
 _LEADING_BOOLEAN = re.compile(r"\W*(yes|no)\b(?!\s+and\s+(?:yes|no)\b)(?:\W*\Z|[.,;:!*)]|\s+(?:it|that|this|they|he|she|the|and|because)\b)", re.IGNORECASE)
 _CONTRADICTION = re.compile(r"\W*yes\s+(?:and|or)\s+no\b", re.IGNORECASE)
@@ -80,12 +80,13 @@ def _last_letter(text: str) -> str | None:
     if (only := LOWERCASE_LETTER.match(text)) is not None:
         return only[1].upper()
     last = _last_standalone(text, "choice")
-    options = [option for option in _OPTION.finditer(text)]
-    if options and (last is None or options[-1].end() > last.end()):
-        return options[-1][1]
-    if last is None or any(last.end() == run.end() for run in _UNDECIDED.finditer(text)):
+    if last is None or len(text) - last.end() > 2:
+        for option in deque(_OPTION.finditer(text, last.end() if last else 0), maxlen=1):
+            return option[1]
+    if last is None:
         return None
-    return last[0]
+    before = text[max(0, last.start() - 10) : last.end()]
+    return None if "or " in before and _UNDECIDED.search(before) else last[0]
 
 
 def _last_boolean(text: str) -> str | None:
@@ -95,12 +96,13 @@ def _last_boolean(text: str) -> str | None:
     if last is None or _CONTRADICTION.match(text):
         return None
     answer = BOOLEANS[last[0].lower()]
-    return _OPPOSITE[answer] if _NEGATED.search(text[max(0, last.start() - 40) : last.start()]) else answer
+    before = text[max(0, last.start() - 40) : last.start()]
+    has_negation = "not" in before or "n't" in before or "n’t" in before or "never" in before  # quicker than the pattern
+    return _OPPOSITE[answer] if has_negation and _NEGATED.search(before) else answer
 
 
 def _last_math(text: str) -> str | None:
-    outside = formulas.without_formulas(latex.without_arguments(text)) if len(text) <= latex.MAX_LENGTH else "prose"
-    if not _PROSE_WORD.search(outside):
+    if _is_bare(text):
         expression, rest = formulas.leading_expression(text.strip())
         bare = text.strip() if rest.strip(" .") else expression
         is_derivation = "=" in bare and len(formulas.FORMULA.findall(text)) > 1  # "$x = 5$ and $y = 2x = 10$"
@@ -111,6 +113,14 @@ def _last_math(text: str) -> str | None:
         return _answer_in_formula(formula[2]) if formula else None
     answer = _answer_in_last_formula(text, last)
     return _last_number(text, last) if answer is None else answer
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a text is only mathematics."""
+    beginning = latex.without_arguments(text[: latex.MAX_LENGTH + 1].partition("$")[0])
+    if len(text) > latex.MAX_LENGTH or (_PROSE_WORD.search(beginning) and "\\(" not in text and "\\[" not in text):
+        return False
+    return _PROSE_WORD.search(formulas.without_formulas(latex.without_arguments(text))) is None
 
 
 def _last_number(text: str, number: re.Match[str]) -> str | None:

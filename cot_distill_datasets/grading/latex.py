@@ -55,6 +55,7 @@ _NUMBER_BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
 _TERM = re.compile(r"(.*[\d}])([A-Za-z])")  # "2s", but not "2 m", where m is a unit
 _MAX_PASSES = 10  # real answers need at most three
 
+_STRUCTURE = re.compile(r"[=,;≈\s]|\\(?:approx|boxed|fbox)")
 _ADVERB = re.compile(
     r"\s*(?:(?:therefore|thus|then|just|simply|equal to|exactly|about|around|roughly|approximately|approx\.?)\s+"
     r"|(?:\\approx(?![A-Za-z])|≈)\s*)"
@@ -157,13 +158,17 @@ def answer_in_expression(expression: str) -> str | None:
     Each member of a list is reduced to its value: the last side of a chain of values (`12 + 6 = 18`) or of an equation
     with a name at its left (`x = 5`). Another equation, like `x + y = 5`, is itself the answer.
     """
+    if _STRUCTURE.search(expression) is None:  # a number, as most answers are
+        answer = tidy(expression)
+        return None if not answer or _PLACEHOLDER.fullmatch(answer) else answer
     inner = last_boxed(expression)
     expression = _REMARK.sub("", expression if inner is None else inner)[: MAX_LENGTH + 1]
     expression = _THIN_COMMA.sub(",", expression)
-    members = [_value(member) for member in _split(expression.strip(), _MEMBERS)]
+    members = _split(expression.strip(), _MEMBERS)
+    values = [_value(member) for member in members]
+    is_reduced = len(members) <= _MAX_MEMBERS and values != [member.strip() for member in members]
     separator = " or " if re.search(r"\bor\s", expression) else ", "
-    joined = expression if len(members) == 1 or len(members) > _MAX_MEMBERS else separator.join(filter(None, members))
-    answer = tidy(members[0] if len(members) == 1 else joined)
+    answer = tidy(separator.join(values) if is_reduced else expression)
     bare = _UNIT.sub("", without_arguments(expression))
     is_prose = _ARTICLE.match(bare) is not None or len(_PLAIN_WORD.findall(bare)) > _MAX_WORDS
     return None if is_prose or not answer or _PLACEHOLDER.fullmatch(answer) else answer

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..grading.answers import CLOSING, LETTERS, equivalent, normalize
+from ..grading.answers import CLOSING, equivalent, normalize
 from ..grading.closings import strip_closing
-from ..grading.conclusions import Closing, Kind, find_closing
+from ..grading.conclusions import BOXES, LETTERS, Closing, Kind, find_closing
 from ..grading.formulas import last_boxed, without_formulas
 from ..grading.latex import answer_in_expression
 from ..grading.numbers import NUMBER
@@ -30,7 +30,7 @@ _THEREFORE = rf"|\b(?:Therefore|Thus|Hence|So),?\s(?:(?!\d)[^.\n=]){{0,40}}?(?<!
 _FINAL = {
     "choice": re.compile(_STATED.format(answer=r"[A-E](?!\w)")),
     "boolean": re.compile(_STATED.format(answer=r"(?i:true|false)")),
-    "number": re.compile(_STATED.format(answer=_NUMBER)),
+    "number": re.compile(_STATED.format(answer=_NUMBER) + _THEREFORE),
     # "so $m + n = 527$.", "Therefore, 27 cubes have no paint."
     "math": re.compile(rf"(?:\b(?:is|are|be)|[=:])\s*\$?({_NUMBER})\$?[^\d=]{{0,40}}\Z{_THEREFORE}"),
 }
@@ -40,7 +40,7 @@ _INFORMAL = re.compile(r"(?:\bIMO|\bi\.?e\.?|\bOA is correct -|[.=]|\bis in)\s*\
 _LABELLED = re.compile(r"(?:\A|(?<=[\s.]))(?:Answer|ANSWER|Ans|ANS)\b\s*(?:is|:|\.)?\s*\(?[A-E]\)?\W*\Z")
 _CALCULATION = re.compile(r"<<[^<>]*>>")  # GSM8K's marks: "$<<48/2=24>>24"
 _PRICE = re.compile(r"\\\$|\$(?=\s?[\d,]*\d(?![\d,]*[\\^_{a-z]))")
-_ONE_ARGUMENT = re.compile(r"\\[dt]?frac\s*\{[^{}]*\}\s*(?![{\w\\\s])(?:\\[)\]]|\$)?")  # `\frac{1}\)`
+_ONE_ARGUMENT = re.compile(r"\\[dt]?frac\s*\{[^{}]*\}\s*(?:\\[)\]]|\$|\Z)")  # `\frac{1}\)`
 
 
 def read_response(
@@ -57,7 +57,8 @@ def read_response(
     if once == text:
         return _without_closing(text, answer, kind, closing)
     flags = ["trailing_zero"] if has_trailing_zero(text[len(once) :].rpartition(CLOSING)[2]) else []
-    flags += ["missing_closing"] if closing and closing.answer is None and answer is None else []
+    if closing and answer is None and text[closing.end :].strip():  # "The answer is den", without the options
+        flags.append("missing_closing")
     rationale = once
     while (shorter := strip_closing(rationale, kind, earlier := find_closing(rationale, kind))) != rationale:
         before = earlier.answer if earlier else None
@@ -99,10 +100,11 @@ def _without_closing(text: str, answer: str | None, kind: Kind, closing: Closing
 def _without_layout(text: str, answer: str | None, kind: Kind) -> str:
     """Remove a last line like `#### 18` or `**Answer:** No` that concludes as the closing sentence will."""
     layout = find_closing(text, kind)
-    if layout is None or layout.is_sentence or layout.answer is None or text.startswith(("boxed", "fbox"), layout.start):
+    if layout is None or layout.is_sentence or layout.answer is None or text.startswith(BOXES, layout.start):
         return text
     line = text.rfind("\n", 0, layout.start) + 1
-    is_last = "\n" not in text[layout.end :].strip() and not text[line : layout.start].strip(" *_")
+    behind = text[layout.end :].strip()
+    is_last = "\n" not in behind and "=" not in behind and not text[line : layout.start].strip(" *_")
     return text[:line].rstrip() if is_last and answer and equivalent(layout.answer, answer, kind) else text
 
 
