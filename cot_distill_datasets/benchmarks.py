@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .grading.answers import LETTERS, Kind
+from .grading.conclusions import LETTERS, Kind
 
 
 @dataclass(frozen=True)

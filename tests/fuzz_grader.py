@@ -17,7 +17,7 @@ import atheris
 
 
 with atheris.instrument_imports(include=["cot_distill_datasets"]):
-    from cot_distill_datasets.grading import answers, closings, latex, numbers
+    from cot_distill_datasets.grading import answers, closings, latex, numbers, tidying
 
 KINDS = ("number", "choice", "boolean", "math")
 FRAGMENTS = (
@@ -75,7 +75,7 @@ def check(text: str, other: str, kind: answers.Kind) -> None:
         )
     elif flexible:
         assert latex.equivalent(flexible, flexible), "an answer equals itself"
-        assert latex.tidy(flexible) == flexible or strict is None, "a strict answer is tidy"
+        assert tidying.tidy(flexible) == flexible or strict is None, "a strict answer is tidy"
     canonical = numbers.normalize_number(text)
     assert canonical is None or numbers.number_value(canonical) == numbers.number_value(text), (
         "normalizing keeps the value"

@@ -14,10 +14,11 @@ math-verify compares LaTeX in a separate process (`latex_judge.py`).
 import re
 
 from . import latex
-from .conclusions import LETTERS, MAX_TEXT, Kind, conclusion_span, find_closing, find_closing_within, read_answer
+from .conclusions import MAX_TEXT, Kind, conclusion_span, find_closing, find_closing_within, is_undecided, read_answer
 from .formulas import clean
 from .last_answers import last_answer, text_after_rejected_answer
 from .numbers import NUMBER, normalize_number, number_in, number_value
+from .tidying import canonical
 
 
 # Reported with every agreement rate, because the rate depends on the grader as well as on the teacher.
@@ -45,7 +46,7 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     closing = find_closing_within(text, kind, start, end)
     if closing and (closing.is_sentence or not strict) and (closing.answer is not None or strict):
         return closing.answer
-    if strict:
+    if strict or (closing and is_undecided(text[closing.end : end], kind)):
         return None
     if closing and closing.denied:
         return text_after_rejected_answer(text[closing.end : end], kind)
@@ -64,7 +65,7 @@ def normalize(answer: str, kind: Kind) -> str | None:
     if kind == "number":
         return normalize_number(answer) or _formatted_number(answer)
     if kind == "math":
-        return latex.canonical(answer) or None
+        return canonical(answer) or None
     return None if kind == "choice" and _ARTICLE.match(answer) else read_answer(answer.strip(), kind)
 
 

@@ -34,7 +34,7 @@ def strip_closing(text: str, kind: Kind, closing: Closing | None = None) -> str:
 
     Reasoning in the closing sentence is kept: the equation of "The answer is 19 + 18 = 37", or the reason of "The
     answer is C because only 400 is divisible by 100". A sentence without an answer, or one that starts with other
-    words ("However, the answer is 29"), does not count as a closing sentence; one that names an option by its text does.
+    words ("However, the answer is 29"), does not count as a closing sentence. One with the text of an option does.
     """
     closing = closing or find_closing(text, kind)
     if closing is None or not closing.is_sentence:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from . import formulas, latex
 from .formulas import clean
 from .numbers import NUMBER, normalize_number, number_in
+from .tidying import tidy
 
 
 Kind = Literal["number", "choice", "boolean", "math"]
@@ -35,7 +36,8 @@ _LABEL = re.compile(
 _ADJECTIVE = re.compile(r"\b(?:final|correct) \Z", re.IGNORECASE)
 _MAX_LABELS = 20  # occurrences of "answer" that are tried
 SENTENCE_END = re.compile(r"(?<!\bapprox)[.!?](?=\s|$)|\n")
-_OPERATOR_OR_NUMBER = re.compile(r"\s*(?:[-−+*/x×÷^]\s*[\d$({]|(?:and|or|to)\s+\\?\$?\d+(?! \d*/))")
+_SECOND_NUMBER = re.compile(r"\s*(?:and|or|to)\s+\\?\$?\d")
+_OPERATOR_OR_NUMBER = re.compile(rf"\s*[-−+*/x×÷^]\s*[\d$({{]|{_SECOND_NUMBER.pattern}")
 _PARENTHESIS = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
 # What follows "The answer is" where the text rejects its own answer: "not C", "none of these", "360, but this is
 # wrong", "34 is likely incorrect", "46 hours (must be incorrect)". "120 (not 85)" rejects only the 85, and "B because
@@ -43,7 +45,7 @@ _PARENTHESIS = re.compile(r"(?<=[\w%])\s+\(")  # "4000 (and not 3000)"
 _REJECTION = re.compile(
     r"\W*(?:likely )?(?:not|incorrect|wrong|none|neither)\b"
     r"|[^.\n(]{0,25}\((?!not\b)[^.\n\d)]{0,20}\b(?:incorrect|wrong|not correct)\b"
-    r"|(?:(?!\b(?:because|since|as|while)\b)[^.\n]){0,25}?(?:,? (?:but|which|was|is)\b)[^.\n]{0,20}\b(?:incorrect|wrong)\b"
+    r"|(?:(?!\b(?:because|since|as|while)\b)[^.\n]){0,25}?,? (?:but|which|was|is)\b[^.\n]{0,20}\b(?:incorrect|wrong)\b"
     r"|\W*(?:\w+\s){0,3}not (?:given|listed|available|provided|consistent)\b",
     re.IGNORECASE,
 )
@@ -135,8 +137,10 @@ def find_layout(text: str, kind: Kind, start: int, end: int) -> Closing | None:
     """
     if not ("nswer" in text or "#" in text or "\\" in text or "NSWER" in text):  # quick, as most texts have no mark
         return None
-    marks = [(mark, text.rfind(mark, start, end)) for mark in _MARKS if mark[0] in text]
-    spans: list[tuple[int, int, int]] = [(position, position, position + len(mark)) for mark, position in marks if position >= 0]
+    spans: list[tuple[int, int, int]] = []  # the position that orders a mark, its start, and its end
+    for mark in _MARKS:
+        if (position := text.rfind(mark, start, end)) >= 0:
+            spans.append((position, position, position + len(mark)))
     label = _last_label(text, start, end)
     if label is not None:
         line_end = text.find("\n", label[1]) % (end + 1)
@@ -167,17 +171,25 @@ def _marked_answer(text: str, kind: Kind, position: int, behind: int, start: int
     if text.startswith(BOXES, position):
         boxed = clean(formulas.last_boxed(text[start:end]) or "")
         if kind == "math":
-            return latex.answer_in_expression(boxed) or latex.tidy(boxed) or None
+            return latex.answer_in_expression(boxed) or tidy(boxed) or None
         return read_answer(boxed, kind)
     line = text[behind:end].partition("</answer>")[0].lstrip(" *:\n")
     if _is_rejected(line):
         return None
     if kind in ("number", "math") and text.startswith("#", position) and _HEADING.match(line):
         return None
-    if kind == "number" and (number := NUMBER.search(line)) is not None:
-        if "=" not in line and len(_WORD.findall(line, 0, number.start())) > 1:
-            return None
-    return read_answer(line, kind)
+    number = NUMBER.search(line) if kind == "number" and "=" not in line else None
+    is_far = number is not None and len(_WORD.findall(line, 0, number.start())) > 1  # "Answer: he has more than 5"
+    return None if is_far else read_answer(line, kind)
+
+
+def is_undecided(text: str, kind: Kind) -> bool:
+    """Whether a closing sentence names two answers: "18 and 19", "B/C"."""
+    sentence = SENTENCE_END.split(text.lstrip(), maxsplit=1)[0]
+    if kind == "number" and (number := NUMBER.search(sentence)) is not None:
+        return _SECOND_NUMBER.match(sentence, number.end()) is not None
+    letter = LEADING_LETTER.match(sentence) if kind == "choice" else None
+    return letter is not None and _SECOND_LETTER.match(sentence, letter.end()) is not None
 
 
 def read_answer(text: str, kind: Kind) -> str | None:

@@ -12,6 +12,7 @@ from collections import deque
 from . import formulas, latex
 from .conclusions import BOOLEANS, LOWERCASE_LETTER, SENTENCE_END, Kind, find_layout
 from .numbers import NUMBER, normalize_number, number_value
+from .tidying import MAX_LENGTH
 
 
 # An operand before a minus makes it a subtraction: "(y - 10)" does not contain -10.
@@ -24,16 +25,24 @@ _STANDALONE = {"choice": _STANDALONE_LETTER, "boolean": _STANDALONE_BOOLEAN}
 _NEGATION = re.compile(r"(?:\\(?:boxed|text(?:bf)?|mathrm|mathbf)\b|\W)*(?:not\b\W*)?", re.IGNORECASE)
 
 # A text that begins with its answer: "D. it can't be A", "Option B is correct. A is …", "(G)".
-_LEADING_OPTION = re.compile(r"\W*(?:(?i:option|choice)\s+)?\(?([A-J])(?:[).:](?=\s|$)|\W*\Z| is (?:the )?(?:correct|right)\b)")
+_LEADING_OPTION = re.compile(
+    r"\W*(?:(?i:option|choice)\s+)?\(?([A-J])(?:[).:](?=\s|$)|\W*\Z| is (?:the )?(?:correct|right)\b)"
+)
 # The options of the question, repeated: "A. first; B. second".
 _LATER_OPTION = re.compile(r"(?:[;\n]\s*[A-J][.:]|\s[A-J]\))\s")
 _LISTED = re.compile(r"[).:]\s+\w")
 _OPTION = re.compile(r"(?:[Oo]ption\s+\(?|[Cc]hoice\s+\(?|\()([A-J])\b")
 _UNDECIDED = re.compile(r"\b[A-J],? (?:or|nor) [A-J]\Z")
 # "No. It is true that …", "No, that is not true.", "no it is not", "yes and".
-_LEADING_BOOLEAN = re.compile(r"\W*(yes|no)\b(?!\s+and\s+(?:yes|no)\b)(?:\W*\Z|[.,;:!*)]|\s+(?:it|that|this|they|he|she|the|and|because)\b)", re.IGNORECASE)
+_LEADING_BOOLEAN = re.compile(
+    r"\W*(yes|no)\b(?!\s+and\s+(?:yes|no)\b)"
+    r"(?:\W*\Z|[.,;:!*)]|\s+(?:it|that|this|they|he|she|the|and|because)\b)",
+    re.IGNORECASE,
+)
 _CONTRADICTION = re.compile(r"\W*yes\s+(?:and|or)\s+no\b", re.IGNORECASE)
-_NEGATED = re.compile(r"(?:\bnot|n['’]t|\bcannot|\bnever)(?:\s+(?:be|necessarily|always|entirely|really|a|the))*\s+\Z", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"(?:\bnot|n['’]t|\bcannot|\bnever)(?:\s+(?:be|necessarily|always|entirely|really|a|the))*\s+\Z", re.IGNORECASE
+)
 _OPPOSITE = {"True": "False", "False": "True"}
 # A text of mathematics and hardly a word is an answer: "(0, 1)", "$odd$".
 _PROSE_WORD = re.compile(r"(?<![\\A-Za-z])(?!or\b|and\b)[A-Za-z]{2,}")
@@ -97,7 +106,9 @@ def _last_boolean(text: str) -> str | None:
         return None
     answer = BOOLEANS[last[0].lower()]
     before = text[max(0, last.start() - 40) : last.start()]
-    has_negation = "not" in before or "n't" in before or "n’t" in before or "never" in before  # quicker than the pattern
+    has_negation = (
+        "not" in before or "n't" in before or "n’t" in before or "never" in before
+    )  # quicker than the pattern
     return _OPPOSITE[answer] if has_negation and _NEGATED.search(before) else answer
 
 
@@ -117,8 +128,8 @@ def _last_math(text: str) -> str | None:
 
 def _is_bare(text: str) -> bool:
     """Whether a text is only mathematics."""
-    beginning = latex.without_arguments(text[: latex.MAX_LENGTH + 1].partition("$")[0])
-    if len(text) > latex.MAX_LENGTH or (_PROSE_WORD.search(beginning) and "\\(" not in text and "\\[" not in text):
+    beginning = latex.without_arguments(text[: MAX_LENGTH + 1].partition("$")[0])
+    if len(text) > MAX_LENGTH or (_PROSE_WORD.search(beginning) and "\\(" not in text and "\\[" not in text):
         return False
     return _PROSE_WORD.search(formulas.without_formulas(latex.without_arguments(text))) is None
 

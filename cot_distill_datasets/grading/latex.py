@@ -1,4 +1,4 @@
-r"""LaTeX answers: how to clean them, read them from an expression, and compare them.
+r"""LaTeX answers: how to read them from an expression and compare them.
 
 >>> tidy(r"$\dfrac12$."), answer_in_expression(r"$12 + 6 = 18$"), equivalent("1, 2", "x = 2 or x = 1")
 ('\\frac{1}{2}', '18', True)
@@ -9,52 +9,18 @@ some LaTeX takes forever to evaluate.
 """
 
 import re
-import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 
 from .formulas import clean, last_boxed
 from .latex_judge import Verdict, judge
-from .numbers import expand_unicode, normalize_number, number_value
+from .numbers import number_value
+from .tidying import CACHE_SIZE, MAX_LENGTH, THIN_COMMA, UNIT, tidy
 
 
-MAX_LENGTH = 600  # characters; longer text is not an answer
-CACHE_SIZE = 20_000  # answers, and pairs of answers, of up to `MAX_LENGTH` characters: less than 100 MB
-
-_THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]|,\s*\\!\s*(?=\d{3})")  # "11,\u202f880", "11,\! 880"
-_DOLLAR_COMMA = re.compile(r"(?<!\\)\$\s*[,\n]\s*(?=\$)")  # "$48$,$384$"
-_BRACED_COMMA = re.compile(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)")
-# A backslash before another one ends the row of a matrix: `\\ ` is no space.
-_SPACING = re.compile(r"\\left\b|\\right\b|(?<!\\)\\[!,;: ]|~|\\displaystyle|\\q?quad")
-_DEGREE = r"\^\s*\\(?:circ|degree)\b|\\degree\b|\^\s*\{\s*\\circ\s*\}|°"
-_SIGN = rf"\\?\(degrees?\)|{_DEGREE}|(?<=\d)\\circ\b|\\?%|(?<!\\)\\\$|\$|(?<!\\)\\[\[\]()]"
-_UNIT_SIGNS = re.compile(rf"(?P<list>(?:(?:{_SIGN})\s*)+,\s*)|{_SIGN}")  # "45^\circ,135^\circ" is a list
-_ANGLE = re.compile(rf"(\d+(?:\.\d+)?|[A-Za-z])\s*(?:{_DEGREE})")
-_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
-_UNIT = re.compile(
-    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*(?:\}|\Z)|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
-    r"(?:\^\{?\d\}?)?$"
-)
-_TEXT_COMMAND = re.compile(r"\\(?:text|mbox|mathrm|textbf|textnormal)\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"\\[dtc]frac")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(?:(\d)|(?=\{))")
-_SHORT_ROOT = re.compile(r"√(\d+)|\\sqrt\s*(\d)")
-_REPEATING = re.compile(r"(-?)(\d*)\.(\d*)\\overline\s*\{(\d+)\}")
-_SLASH = re.compile(r"(-?)(\d+)\s*/\s*(\d+)")
-_ASSIGNMENT = re.compile(r"[A-Za-z]\s*=\s*(.+)")
-_UNICODE = str.maketrans(
-    {"⁄": "/", "−": "-", "–": "-", "∈": r"\in ", "∞": r"\infty ", "∪": r"\cup ", "π": r"\pi ", "≠": r"\ne ", "⋅": "*",
-     "×": r"\times ", "≤": r"\le ", "≥": r"\ge "}
-)  # fmt: skip
-# Mathematics in plain text: `x**2`, `4*pi`, `sqrt(3)`, `x != 2`.
-_PLAIN_SIGNS = {"**": "^", "*": r"\cdot ", "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "pi": r"\pi "}
-_PLAIN = re.compile(r"\*\*|\*|<=|>=|(?<=\s)!=|(?<![A-Za-z\\])pi(?![A-Za-z])|(?<![A-Za-z\\])sqrt\(([^()]*)\)")
-_LONG_RELATION = re.compile(r"\\(ne|le|ge)q(?![A-Za-z])")
 _SPACE = re.compile(r"\s")
 _NUMBER_BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
 _TERM = re.compile(r"(.*[\d}])([A-Za-z])")  # "2s", but not "2 m", where m is a unit
-_MAX_PASSES = 10  # real answers need at most three
-
 _STRUCTURE = re.compile(r"[=,;≈\s]|\\(?:approx|boxed|fbox)")
 _ADVERB = re.compile(
     r"\s*(?:(?:therefore|thus|then|just|simply|equal to|exactly|about|around|roughly|approximately|approx\.?)\s+"
@@ -63,10 +29,13 @@ _ADVERB = re.compile(
 _ARTICLE = re.compile(r"(?:an?|the)\s+(?=[A-Za-z]{2})")
 _PLACEHOLDER = re.compile(r"correct|un(?:known|clear)", re.IGNORECASE)  # "Let's assume the answer is correct."
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:and|or)\b)[A-Za-z]{2,}")
-_ARGUMENT = re.compile(r"\\(?:begin\s*\{\w+\*?\}(?:\{\w*\})?|end\s*\{\w+\*?\}|(?:text|mbox|mathrm|operatorname|math\w+)\s*\{[^{}]*\})")
+_ARGUMENT = re.compile(
+    r"\\(?:begin\s*\{\w+\*?\}(?:\{\w*\})?|end\s*\{\w+\*?\}|(?:text|mbox|operatorname|math\w+)\s*\{[^{}]*\})"
+)
 _MAX_WORDS = 2  # "October 30", "square inches"; more words are prose
-_REMARK = re.compile(r"(?<=[\w}%$])(?:\s+\((?=[a-z]+ )|,\s+(?:not|which|since|because|as|so)\b|\s+(?:because|since)\b).*", re.DOTALL)
-
+_REMARK = re.compile(
+    r"(?<=[\w}%$])(?:\s+\((?=[a-z]+ )|,\s+(?:not|which|since|because|as|so)\b|\s+(?:because|since)\b).*", re.DOTALL
+)
 _OPEN, _CLOSE = r"\\begin\s*\{\w+\*?\}|[({\[]", r"\\end\s*\{\w+\*?\}|[)}\]]"
 _SEPARATOR = r"(?<!\d)[,;]|,(?!\d{3}(?!\d))|;|\s(?:and|or)\s"  # but not the comma of 12,000
 _MEMBERS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|{_SEPARATOR}")
@@ -77,10 +46,14 @@ _RELATIONS = re.compile(
 )
 _APPROXIMATION = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|\\approx(?![A-Za-z])|≈")
 _FUNCTION = r"\\(?:sin|cos|tan|cot|sec|csc|arc\w+|log|ln|exp|lim|max|min|gcd|sum|prod|int|sqrt|frac|binom)(?![A-Za-z])"
+_INDEX = r"(?:_(?:\{[^{}]*\}|\w))?"
+_STYLE = r"\\(?:math\w+|text|vec|bar|hat|overline|overrightarrow|operatorname)\s*\{[^{}]*\}"
+# The left side of a definition: `x`, `f(x)`, `\mathbf{y}`, `y_1`, `A^{-1}`, `(p,q)`, `|AB|`, `\angle ABC`, `V_1:V_2`.
 _NAME = re.compile(
-    r"\s*(?:\\frac\{[A-Z]{2}\}\{[A-Z]{2}\}\s*\Z)|" rf"\s*(?!{_FUNCTION})" r"(?:\([A-Za-z, ]+\)|\|[A-Z]+\||\\(?:angle|triangle)\s*[A-Z]+|\\(?:math\w+|text|vec|bar|hat|overline|overrightarrow|operatorname)\s*\{[^{}]*\}|\\?[A-Za-z]+)"
-    r"(?:_(?:\{[^{}]*\}|\w))?'*(?:\^\{?-1\}?)?\s*(?:\(.*\))?(?:\s*:\s*[A-Za-z](?:_(?:\{[^{}]*\}|\w))?)?\s*", re.DOTALL
-)  # fmt: skip
+    rf"\s*(?:\\frac\{{[A-Z]{{2}}\}}\{{[A-Z]{{2}}\}}|(?!{_FUNCTION})(?:\([A-Za-z, ]+\)|\|[A-Z]+\||\\angle\s*[A-Z]+"
+    rf"|{_STYLE}|\\?[A-Za-z]+){_INDEX}'*(?:\^\{{?-1\}}?)?\s*(?:\(.*\))?(?:\s*:\s*[A-Za-z]{_INDEX})?)\s*",
+    re.DOTALL,
+)
 _ARITHMETIC = re.compile(r"(?:[\d\s.,+\-*/()^{}$%]|\\[$%]|\\(?:frac|times|cdot|div)(?![A-Za-z]))*")
 _LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
 _COORDINATES = ("x", "y", "z")  # `y = 2x + 3` is a line
@@ -90,66 +63,6 @@ _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])|±")
 _MAX_MEMBERS = 20
 # Text, which is compared as text: words, and names in capital letters. `xyz` is a product.
 _WORDS = re.compile(r"(?![abc]+\Z|[xyz]+\Z)(?=.*(?:[A-Z][A-Za-z]|[A-Za-z]{3}))[A-Za-z][\w\s'.-]*")
-
-
-def canonical(answer: str) -> str:
-    r"""Return the form used in closing sentences: without outer `$`, spacing, units, or `k=` before a number."""
-    answer = _DOLLAR_COMMA.sub(", ", _THIN_COMMA.sub(",", answer))
-    plain = unicodedata.normalize("NFKC", expand_unicode(answer))
-    plain = _SPACING.sub("", _BRACED_COMMA.sub(",", plain).strip().strip("$<>›*")).rstrip(".,;: \\")
-    plain = _UNIT.sub("", plain.strip()).strip()
-    if (command := _TEXT_COMMAND.fullmatch(plain)) is not None:
-        plain = command[1].strip()
-    if (assignment := _ASSIGNMENT.fullmatch(plain)) is not None and normalize_number(assignment[1]) is not None:
-        plain = assignment[1]
-    return _plain_number(plain) or plain
-
-
-def tidy(answer: str) -> str:
-    """Return the form used in comparisons: canonical, without degree, percent and dollar signs.
-
-    The result is empty if nothing is left, or if the answer is longer than `MAX_LENGTH`.
-    """
-    return _tidy_cached(answer) if len(answer) <= MAX_LENGTH else ""
-
-
-@lru_cache(CACHE_SIZE)
-def _tidy_cached(answer: str) -> str:
-    for _ in range(_MAX_PASSES):  # removing one thing may expose the next; the result must be a fixed point
-        tidied = _tidy_once(answer)
-        if tidied == answer:
-            return tidied if len(tidied) <= MAX_LENGTH else ""
-        answer = tidied
-    return ""
-
-
-def _tidy_once(answer: str) -> str:
-    if _TRIGONOMETRIC.search(answer):
-        answer = _ANGLE.sub(r"(\1\\cdot\\frac{\\pi}{180})", answer)
-    plain = _UNIT_SIGNS.sub(lambda sign: ", " if sign["list"] else "", canonical(answer))
-    plain = _FRACTION.sub(r"\\frac", plain).translate(_UNICODE)
-    plain = _PLAIN.sub(lambda sign: rf"\sqrt{{{sign[1]}}}" if sign[1] else _PLAIN_SIGNS.get(sign[0], sign[0]), plain)
-    plain = _LONG_RELATION.sub(r"\\\1", _REPEATING.sub(_repeating_decimal, plain))
-    plain = _TEXT_COMMAND.sub(r"\1", _UNIT.sub("", plain.strip()))
-    plain = _SHORT_ROOT.sub(lambda root: rf"\sqrt{{{root[1] or root[2]}}}", plain)
-    plain = _SHORT_FRACTION.sub(_short_fraction, plain).strip()
-    if (number := _plain_number(plain)) is not None and "/" not in number:
-        return number
-    if (slash := _SLASH.fullmatch(plain)) is not None:
-        return rf"{slash[1]}\frac{{{slash[2]}}}{{{slash[3]}}}"
-    if plain.endswith("}") and len(re.findall(r"(?<!\\)\}", plain)) > len(re.findall(r"(?<!\\)\{", plain)):
-        plain = plain[:-1]
-    return re.sub(r"\s+", " ", plain)
-
-
-def _short_fraction(fraction: re.Match[str]) -> str:
-    return rf"\frac{{{fraction[1]}}}" + (f"{{{fraction[2]}}}" if fraction[2] else "")
-
-
-def _repeating_decimal(decimal: re.Match[str]) -> str:
-    sign, whole, fixed, period = decimal.groups()
-    value = int((whole + fixed + period) or 0) - int((whole + fixed) or 0)
-    return rf"{sign}\frac{{{value}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
 
 
 def answer_in_expression(expression: str) -> str | None:
@@ -163,13 +76,13 @@ def answer_in_expression(expression: str) -> str | None:
         return None if not answer or _PLACEHOLDER.fullmatch(answer) else answer
     inner = last_boxed(expression)
     expression = _REMARK.sub("", expression if inner is None else inner)[: MAX_LENGTH + 1]
-    expression = _THIN_COMMA.sub(",", expression)
+    expression = THIN_COMMA.sub(",", expression)
     members = _split(expression.strip(), _MEMBERS)
     values = [_value(member) for member in members]
     is_reduced = len(members) <= _MAX_MEMBERS and values != [member.strip() for member in members]
     separator = " or " if re.search(r"\bor\s", expression) else ", "
     answer = tidy(separator.join(values) if is_reduced else expression)
-    bare = _UNIT.sub("", without_arguments(expression))
+    bare = UNIT.sub("", without_arguments(expression))
     is_prose = _ARTICLE.match(bare) is not None or len(_PLAIN_WORD.findall(bare)) > _MAX_WORDS
     return None if is_prose or not answer or _PLACEHOLDER.fullmatch(answer) else answer
 
@@ -318,11 +231,13 @@ def _members(expression: str) -> list[str]:
     members = _split(expression, _MEMBERS)
     if len(members) == 1 and (inner := _SET.fullmatch(expression)) and len(_split(inner[1], _MEMBERS)) > 1:
         members = _split(inner[1], _MEMBERS)
-    return [
-        _PLUS_MINUS.sub(sign, member)
-        for member in members
-        for sign in (("+", "-") if len(_PLUS_MINUS.findall(member)) == 1 and len(_split(member, _RELATIONS)) == 1 else ("",))
-    ] if _PLUS_MINUS.search(expression) else members
+    return [side for member in members for side in _both_signs(member)]
+
+
+def _both_signs(member: str) -> list[str]:
+    if len(_PLUS_MINUS.findall(member)) != 1 or len(_split(member, _RELATIONS)) > 1:
+        return [member]
+    return [_PLUS_MINUS.sub(sign, member) for sign in "+-"]
 
 
 def _split(expression: str, separators: re.Pattern[str]) -> list[str]:
@@ -338,10 +253,6 @@ def _split(expression: str, separators: re.Pattern[str]) -> list[str]:
             start = token.end()
     parts.append(expression[start:])
     return [part for part in parts if part.strip()] or [expression]
-
-
-def _plain_number(plain: str) -> str | None:
-    return None if "\\" in plain else normalize_number(plain)  # `\\frac{2}{4}` is not reduced
 
 
 def _parse_term(side: str) -> tuple[Fraction, str] | None:

@@ -76,7 +76,7 @@ def _parse(side: str) -> list[Any]:
     side = _PRODUCT.sub(r"\g<0>\\cdot ", side)
     parsed = list(parse(f"${side}$", LATEX, parsing_timeout=None))
     if parsed and isinstance(parsed[0], Expr):  # sympy evaluates the derivative of a letter to 0
-        parsed[0] = parsed[0].replace(Derivative, lambda *parts: Symbol(f"d{parts}"))
+        parsed[0] = parsed[0].replace(Derivative, lambda *parts: Symbol(f"d{parts}")).subs(_I, I)
     return parsed
 
 
@@ -125,7 +125,6 @@ def _values(first: Any, second: Any, *, exact: bool = True) -> list[tuple[Any, A
     """Return the values of two expressions at the points where both have one."""
     if not all(isinstance(side, Expr) and not isinstance(side, _NOT_COMPARABLE) for side in (first, second)):
         return []
-    first, second = (side.subs(_I, I) for side in (first, second))
     if exact and (first.has(Float) or second.has(Float)):
         return []
     symbols = sorted(first.free_symbols | second.free_symbols, key=str)

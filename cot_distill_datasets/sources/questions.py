@@ -8,7 +8,7 @@
 
 import re
 
-from ..grading.answers import LETTERS
+from ..grading.conclusions import LETTERS
 
 
 _MARKER = re.compile(r"(?<!\s)\s*Answer [Cc]hoices:\s*")

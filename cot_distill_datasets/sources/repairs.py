@@ -87,8 +87,9 @@ def _restore_ne(match: re.Match[str]) -> str:
 def repair_gold(gold: str, kind: Kind, solution: str | None = None) -> tuple[str | None, list[str]]:
     r"""Return the canonical gold, or None if the text has none, and the names of its repairs.
 
-    A MATH gold that is a proper prefix of the last `\boxed` of the solution is completed from it, and so is a gold that
-    is the first of several boxes, unless these are alternatives (`\boxed{-b+2}` or `\boxed{2-b}`). A letter that the gold's own explanation contradicts is rejected.
+    A MATH gold that is a proper prefix of the last `\boxed` of the solution is completed from it, and so is a gold
+    that is the first of several boxes, unless these are alternatives (`\boxed{-b+2}` or `\boxed{2-b}`). A letter that
+    the gold's own explanation contradicts is rejected.
     """
     if kind == "math":
         return _repair_math_gold(gold.strip(), solution or "")

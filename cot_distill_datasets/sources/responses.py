@@ -76,9 +76,8 @@ def conclusion(text: str, kind: Kind, closing: Closing | None) -> str | None:
 
     In MATH, a `\boxed` after the closing sentence is used first; without that sentence, the last `\boxed` is.
     """
-    if kind == "math" and closing and closing.is_sentence:
-        if boxed := last_boxed(text[closing.end :] if closing.answer else text):
-            return answer_in_expression(boxed)
+    if kind == "math" and closing and closing.is_sentence and (boxed := last_boxed(_behind(text, closing))):
+        return answer_in_expression(boxed)
     if closing and (closing.answer is not None or closing.denied):
         return closing.answer
     if _is_bare(text):
@@ -87,7 +86,13 @@ def conclusion(text: str, kind: Kind, closing: Closing | None) -> str | None:
     return normalize(final[final.lastindex or 1], kind) if final else None
 
 
-def _without_closing(text: str, answer: str | None, kind: Kind, closing: Closing | None) -> tuple[str, str | None, list[str]]:
+def _behind(text: str, closing: Closing) -> str:
+    return text[closing.end :] if closing.answer else text
+
+
+def _without_closing(
+    text: str, answer: str | None, kind: Kind, closing: Closing | None
+) -> tuple[str, str | None, list[str]]:
     flags = ["missing_closing", *(["denied"] if answer is None and closing and closing.denied else [])]
     if answer is None and _is_truncated(text):
         flags.append("cut_text")

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..benchmarks import BENCHMARKS
 from ..errors import CotDistillError
-from ..grading.latex import tidy
+from ..grading.tidying import tidy
 from ..schema import ConfigRows, Gold, Golds, Row, Source, cot_row, question_id
 from .manifest import Entry, data_path, read_manifest
 from .questions import parse_question

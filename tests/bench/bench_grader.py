@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from cot_distill_datasets.benchmarks import BENCHMARKS
-from cot_distill_datasets.grading import latex
+from cot_distill_datasets.grading import latex, tidying
 from cot_distill_datasets.grading.answers import CLOSING, Kind, equivalent, extract
 from cot_distill_datasets.release.build import build
 
@@ -55,7 +55,7 @@ def main(release: Path) -> None:
 def measure(name: str, pairs: Pairs, kind: Kind, *, strict: bool) -> None:
     """Grade `pairs` once with empty caches and print the rate, and for LaTeX the rate of the judge."""
     global spent
-    latex._tidy_cached.cache_clear()
+    tidying._tidy_cached.cache_clear()
     latex._cached_verdict.cache_clear()
     judged.clear()
     spent, started, same = 0.0, time.process_time(), 0

@@ -154,7 +154,7 @@ STRICT = {
         A | A
         A. | A
         A is right | A
-        A large one | ∅
+        A large one | A
         a large one | ∅
         Ed | ∅
         E's house | ∅
@@ -164,7 +164,8 @@ STRICT = {
         not C | ∅
         C. The correct answer should be (D) | D
         none of the above | ∅
-        F | ∅
+        F | F
+        K | ∅
         7 | ∅
     """,
     "boolean": r"""
@@ -283,7 +284,7 @@ FLEXIBLE = {
         True at first, but then false. | False
         untrue things | ∅
         The answer is yes. It is not false. | True
-        True at first. The answer is not true. | ∅
+        True at first. The answer is not true. | False
     """,
     "math": r"""
         so $\boxed{\frac{1}{2}}$. | \frac{1}{2}
@@ -292,7 +293,7 @@ FLEXIBLE = {
         no box, but 7 | 7
         [asy] 5 [/asy] then \boxed{3} | 3
         It is 7. [asy] draw(5) [/asy] | 7
-        x = \frac{1}{2} (\frac{1}{y} - 10). | ∅
+        x = \frac{1}{2} (\frac{1}{y} - 10). | x = \frac{1}{2} (\frac{1}{y} - 10)
         Thus $36$ is the least perfect square divisible by both 2 and 3. | 36
         There are $18+25+16+9+4+1=73$ squares containing at least 5 black squares. | 73
         7. Solve for b: \(b = \sqrt{16}\). | \sqrt{16}
@@ -311,7 +312,7 @@ FLEXIBLE = {
 
 
 def test_the_tables_are_parsed_completely() -> None:
-    assert [len(parse_cells(table)) for table in (STRICT, FLEXIBLE)] == [201, 78]
+    assert [len(parse_cells(table)) for table in (STRICT, FLEXIBLE)] == [202, 78]
 
 
 @pytest.mark.parametrize(("kind", "closing", "answer"), parse_cells(STRICT))

@@ -62,7 +62,7 @@ DIFFERENT = {
         3,4 | 34
         9**9**9**9 | 9
     """,
-    "choice": "B | C\n F | F\n ∅ | ∅\n A large one | A",
+    "choice": "B | C\n K | K\n ∅ | ∅\n A large one | A",
     "boolean": "yes | no\n maybe | maybe\n ∅ | ∅",
     "math": "∅ | ∅\n 5 | 7",
 }  # fmt: skip

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cot_distill_datasets.grading import latex, latex_judge
+from cot_distill_datasets.grading import formulas, latex, latex_judge, tidying
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ from cot_distill_datasets.grading import latex, latex_judge
         ("20√13", r"20\sqrt{13}"), ("⅖", r"\frac{2}{5}"), ("11,\u202f880", "11880"), (r"\text{Tuesday}", "Tuesday"),
         (r"1,\!296,\!540", "1296540"), ("", ""), ("1½", r"\frac{3}{2}"), ("x²", "x^{2}"), (r"60\circ", "60"),
         (r"105\(degree)", "105"), ("90 (degrees)", "90"),
-        (r"40\text{ feet", "40"), (r"\frac{2}{4}", r"\frac{2}{4}"), ("9" * 301, ""),
+        (r"40\text{ feet", "40"), (r"\frac{2}{4}", r"\frac{2}{4}"), ("9" * 601, ""),
     ],
 )  # fmt: skip
 def test_an_answer_is_tidied(answer: str, tidied: str) -> None:
-    assert latex.tidy(answer) == tidied
+    assert tidying.tidy(answer) == tidied
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_hostile_latex_is_not_equivalent_and_the_judge_survives(hostile: str) ->
 
 
 def test_an_endless_evaluation_is_a_timeout() -> None:
-    assert latex.verdict("20000000!", "3") == "timeout"
-    assert not latex.equivalent("20000000!", "3")
+    assert latex.verdict("9^{9^{9^9}}", "3") == "timeout"
+    assert not latex.equivalent("9^{9^{9^9}}", "3")
 
 
 @pytest.mark.slow
@@ -110,6 +110,8 @@ def test_a_wall_clock_timeout_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_last_box_is_found_with_balanced_braces() -> None:
-    assert latex.last_boxed(r"\boxed{1} and $\boxed{\frac{1}{2}}$.") == r"\frac{1}{2}"
-    assert latex.last_boxed("no box") is None
-    assert latex.last_boxed(r"\boxed{1") is None
+    assert formulas.last_boxed(r"\boxed{1} then $\boxed{\frac{1}{2}}$.") == r"\frac{1}{2}"
+    assert formulas.last_boxed(r"\boxed{1} and $\boxed{\frac{1}{2}}$.") == r"1, \frac{1}{2}"
+    assert formulas.last_boxed(r"\boxed{1} or \boxed{2}") == "1 or 2"
+    assert formulas.last_boxed("no box") is None
+    assert formulas.last_boxed(r"\boxed{1") is None
