@@ -55,7 +55,7 @@ _NAME = re.compile(
     re.DOTALL,
 )
 _ARITHMETIC = re.compile(r"(?:[\d\s.,+\-*/()^{}$%]|\\[$%]|\\(?:frac|times|cdot|div)(?![A-Za-z]))*")
-_LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
+_LETTER = re.compile(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])")
 _COORDINATES = ("x", "y", "z")  # `y = 2x + 3` is a line
 _TUPLE = re.compile(r"\s*\((.*)\)\s*", re.DOTALL)
 _SET = re.compile(r"\s*\\?\{(.*?)\\?\}\s*", re.DOTALL)

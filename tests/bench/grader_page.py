@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from extractors import COMPARED
+from grader_policies import section
 from released import CLASSES, SAMPLE, Reading, Readings, Text, agreement_patterns, disagreeing, flexible, strict
 from scipy.stats import binomtest
 
@@ -40,6 +41,7 @@ def page(texts: dict[str, Text], readings: Readings, judged: list[Record], disag
     """Return the page in Markdown."""
     sections = [
         _introduction(texts),
+        section(),
         _agreement(texts.values()),
         _disagreements(texts.values(), disagreements),
         _comparison(

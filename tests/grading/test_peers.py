@@ -1,4 +1,4 @@
-"""The kinds of cases on which peers' test suites caught the grader: tables of our own cases, and the suites themselves.
+"""The kinds of cases that the test suites of peers caught: tables of our own cases, and the suites themselves.
 
 The tables of `../shared/field` are not ours to publish; their tests are skipped without them.
 """
@@ -11,6 +11,7 @@ import pytest
 from bench.field_score import FIELD, Case, read_cases
 from support import parse_cells
 
+from cot_distill_datasets.grading import latex_worker
 from cot_distill_datasets.grading.answers import equivalent, extract
 from cot_distill_datasets.sources.repairs import repair_gold
 from cot_distill_datasets.sources.responses import read_response
@@ -115,7 +116,7 @@ READ = {
         The answer is exactly 30 (rounded to the nearest ten). | 30
         The answer is 8, not 9. | 8
         The answer is not 8, it is 9. | 9
-        The answer is $\text{a sufficient but not a necessary condition}$. | \text{a sufficient but not a necessary condition}
+        The answer is $\text{neither an upper nor a lower bound}$. | \text{neither an upper nor a lower bound}
         The answer is $\begin{pmatrix} 2 \\ 5 \end{pmatrix}$. | \begin{pmatrix}2\\5\end{pmatrix}
         The answer is $A^{-1}=\begin{pmatrix} 2 & 0 \\ 0 & 5 \end{pmatrix}$. | \begin{pmatrix}2&0\\0&5\end{pmatrix}
         Here it is: $ \frac{5}{9} $ | \frac{5}{9}
@@ -139,6 +140,7 @@ READ = {
         The answer is 8​41. | 841
         The answer is 27⏎⏎Question: How many?⏎The answer is 5 | 27
         #### Step 2⏎He has 27. | 27
+        Answer: he has more than 5 cars.⏎He has 27. | 27
     """,
     "choice": r"""
         The answer is A because plants need light. | A
@@ -245,7 +247,7 @@ def _both_orders(a: str, b: str) -> tuple[tuple[str, str], tuple[str, str]]:
         ("It swims. The answer is river", "A", "choice", (), ("It swims.", None, ["missing_closing"])),
         ("<think>Is the answer is 20? No.</think>\nIt is \\boxed{21}.", "21", "number", (),
          ("<think>Is the answer is 20? No.</think>\nIt is \\boxed{21}.", "21", ["missing_closing"])),
-        ("Half is \\(\\frac{1}\\)", "2", "math", (), ("Half is \\(\\frac{1}\\)", None, ["missing_closing", "cut_text"])),
+        ("It is \\(\\frac{1}\\)", "2", "math", (), ("It is \\(\\frac{1}\\)", None, ["missing_closing", "cut_text"])),
         ("It costs $4 and so on", "4", "number", (), ("It costs $4 and so on", None, ["missing_closing"])),
     ],
 )  # fmt: skip
@@ -256,11 +258,15 @@ def test_a_teachers_conclusion_is_read_in_any_layout(
 
 
 def test_a_gold_of_several_boxes_is_completed_unless_they_are_alternatives() -> None:
-    assert repair_gold("(1, 9)", "math", r"at $\boxed{(1, 9)}$ and $\boxed{(2, 8)}$.") == (
-        "(1, 9), (2, 8)",
-        ["cut_gold"],
-    )
+    both = repair_gold("(1, 9)", "math", r"at $\boxed{(1, 9)}$ and $\boxed{(2, 8)}$.")
+    assert both == ("(1, 9), (2, 8)", ["cut_gold"])
     assert repair_gold("b+2", "math", r"is $\boxed{b+2}$, or $\boxed{2+b}$.") == ("b+2", [])
+
+
+def test_math_verify_must_agree_in_both_directions() -> None:
+    listed, point = latex_worker._parse("2,1"), latex_worker._parse("(1,2)")
+    assert latex_worker.verify(listed, point, timeout_seconds=None)
+    assert not latex_worker._is_same("2,1", "(1,2)") and not latex_worker._is_same("(1,2)", "2,1")
 
 
 def test_hostile_lists_are_compared_in_bounded_time() -> None:

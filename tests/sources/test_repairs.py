@@ -64,7 +64,7 @@ def test_truncated_math_golds_are_completed_from_their_solutions(upstream: Path)
     truncated = [(row["output"], gold) for row, (gold, rules) in repaired if rules == ["cut_gold"]]
     assert len(truncated) == 71
     assert ("(-2, 23)", "(-2, 23), (0, 1)") in truncated  # the first of two boxes
-    assert sum(gold.count("{") == gold.count("}") for gold, _ in truncated) == 24
+    assert sum(gold.count("{") == gold.count("}") for gold, _ in truncated) == 25
     assert ("2\\sqrt{5", "2\\sqrt{5}") in truncated
     assert all(str(complete).count("{") == str(complete).count("}") for _, complete in truncated)
 
