@@ -4,8 +4,6 @@
 ('5 + 7 = 12.', '12', ['gold_appended'])
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
