@@ -21,7 +21,7 @@ _IS_OR_EQUALS = re.compile(r"(?:\b(?:is|are)\b|[=:≈])\W{0,8}\Z")
 _STANDALONE_LETTER = re.compile(r"(?<![\w'’-])[A-E](?!\w|['’]s|-\w)(?!(?<=A) (?!(?:is|and|or)\b)\w)")
 # "No" is a determiner in "No dog flies" and "no dogs"; the quoted words in "a plain 'yes' or 'no'" are not answers.
 _STANDALONE_BOOLEAN = re.compile(r"\b(?:[Tt]rue|TRUE|[Ff]alse|FALSE|Yes|YES|(?:yes|[Nn]o|NO)(?=[.,;:!*)]|\s*$))\b")
-_STANDALONE = {"choice": _STANDALONE_LETTER, "boolean": _STANDALONE_BOOLEAN}
+_STANDALONE = {"number": NUMBER, "math": NUMBER, "choice": _STANDALONE_LETTER, "boolean": _STANDALONE_BOOLEAN}
 _NEGATION = re.compile(r"(?:\\(?:boxed|text(?:bf)?|mathrm|mathbf)\b|\W)*(?:not\b\W*)?", re.IGNORECASE)
 
 # A text that begins with its answer: "D. it can't be A", "Option B is correct. A is …", "(G)".
@@ -62,7 +62,7 @@ def last_answer(text: str, kind: Kind) -> str | None:
 
 def text_after_rejected_answer(text: str, kind: Kind) -> str | None:
     """Return the last answer behind the rejected one that `text` starts with: "not 40, it's 50"."""
-    rejected, negation = _pattern(kind).search(text), _NEGATION.match(text)
+    rejected, negation = _STANDALONE[kind].search(text), _NEGATION.match(text)
     if rejected and negation and rejected.start() <= negation.end():
         rest = text[rejected.end() :]
         answer = _answer_behind(rest, kind)
@@ -74,10 +74,6 @@ def text_after_rejected_answer(text: str, kind: Kind) -> str | None:
 def _answer_behind(text: str, kind: Kind) -> str | None:
     layout = find_layout(text, kind, 0, len(text))
     return layout.answer if layout else last_answer(text, kind)
-
-
-def _pattern(kind: Kind) -> re.Pattern[str]:
-    return _STANDALONE.get(kind, NUMBER)
 
 
 def _last_letter(text: str) -> str | None:
@@ -128,8 +124,10 @@ def _last_math(text: str) -> str | None:
 
 def _is_bare(text: str) -> bool:
     """Whether a text is only mathematics."""
-    beginning = latex.without_arguments(text[: MAX_LENGTH + 1].partition("$")[0])
-    if len(text) > MAX_LENGTH or (_PROSE_WORD.search(beginning) and "\\(" not in text and "\\[" not in text):
+    if len(text) > MAX_LENGTH:
+        return False
+    beginning = latex.without_arguments(text.partition("$")[0])
+    if _PROSE_WORD.search(beginning) and "\\(" not in text and "\\[" not in text:
         return False
     return _PROSE_WORD.search(formulas.without_formulas(latex.without_arguments(text))) is None
 
@@ -141,13 +139,13 @@ def _last_number(text: str, number: re.Match[str]) -> str | None:
 
 def _last_standalone(text: str, kind: Kind) -> re.Match[str] | None:
     """Search for the last standalone answer line by line from the end; no pattern matches across lines."""
-    end = len(text)
-    while end >= 0:
+    end, pattern, last = len(text), _STANDALONE[kind], None
+    while last is None and end >= 0:
         start = text.rfind("\n", 0, end) + 1
-        for last in deque(_pattern(kind).finditer(text, start, end), maxlen=1):
-            return last
+        for last in pattern.finditer(text, start, end):  # noqa: B007
+            pass
         end = start - 1
-    return None
+    return last
 
 
 def _answer_in_formula(formula: str) -> str | None:
@@ -160,6 +158,9 @@ def _answer_in_last_formula(text: str, number: re.Match[str]) -> str | None:
 
     In "Thus $36$ is the least perfect square divisible by both 2 and 3." the 3 describes the answer, 36.
     """
+    last_sign = max(text.rfind("$"), text.rfind(r"\)"), text.rfind(r"\]"))
+    if last_sign < 0 or SENTENCE_END.search(text, last_sign + 2, number.start()):  # quicker than reading all formulas
+        return None
     if (formula := formulas.last_formula(text)) is None:
         return None
     start, end, content = formula
