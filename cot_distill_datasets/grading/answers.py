@@ -14,7 +14,7 @@ math-verify compares LaTeX in a separate process (`latex_judge.py`).
 import re
 
 from . import latex
-from .conclusions import MAX_TEXT, Kind, conclusion_span, find_closing, find_closing_within, is_undecided, read_answer
+from .conclusions import MAX_TEXT, Kind, conclusion_span, find_closing_in, is_undecided, read_answer
 from .formulas import clean
 from .last_answers import last_answer, text_after_rejected_answer
 from .numbers import NUMBER, normalize_number, number_in, number_value
@@ -43,20 +43,15 @@ def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     one after it ("The answer is not 40, it's 50").
     """
     start, end = conclusion_span(text)
-    closing = find_closing_within(text, kind, start, end)
+    text = text[start:end]
+    closing = find_closing_in(text, kind)
     if closing and (closing.is_sentence or not strict) and (closing.answer is not None or strict):
         return closing.answer
-    if strict or (closing and is_undecided(text[closing.end : end], kind)):
+    if strict or (closing and is_undecided(text[closing.end :], kind)):
         return None
     if closing and closing.denied:
-        return text_after_rejected_answer(text[closing.end : end], kind)
-    return last_answer(clean(text[start:end]), kind)
-
-
-def denies(text: str) -> bool:
-    """Whether the last closing sentence of `text` rejects its own answer ("The answer is not C")."""
-    closing = find_closing(text, "boolean")
-    return closing is not None and closing.denied
+        return text_after_rejected_answer(text[closing.end :], kind)
+    return last_answer(clean(text), kind)
 
 
 def normalize(answer: str, kind: Kind) -> str | None:

@@ -9,11 +9,10 @@ Closing(start=18, end=32, answer='C', denied=False, is_sentence=True)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from . import formulas, latex
-from .formulas import clean
+from . import latex
+from .formulas import clean, last_boxed, last_match, leading_expression
 from .numbers import NUMBER, normalize_number, number_in
 from .tidying import tidy
 
@@ -31,10 +30,9 @@ _SHOULD_BE = r"should be:? (?=\W{0,8}(?:\d|[A-E]\b|[Tt]rue\b|[Ff]alse\b|frac))"
 _CLOSING_PHRASE = re.compile(rf"(?:The|(?<!\bsay )\bthe) (?:final |correct )?answer (?:is:?|{_SHOULD_BE})")
 _CORRECTION = re.compile(rf"answer {_SHOULD_BE}")
 _LABEL = re.compile(
-    r"(?<!\bsay the )(?<!\bbut )(?:(?<![A-Za-z])|(?<=\\n))answers?(?:\*\*)?(?:\s+is\b|\s*[:=])", re.IGNORECASE
+    r"(?<!\bsay the )(?<!\bbut )(?:(?<![A-Za-z])|(?<=\\n))(?:(?:final|correct) )?answers?(?:\*\*)?(?:\s+is\b|\s*[:=])",
+    re.IGNORECASE,
 )
-_ADJECTIVE = re.compile(r"\b(?:final|correct) \Z", re.IGNORECASE)
-_MAX_LABELS = 20  # occurrences of "answer" that are tried
 SENTENCE_END = re.compile(r"(?<!\bapprox)[.!?](?=\s|$)|\n")
 _SECOND_NUMBER = re.compile(r"\s*(?:and|or|to)\s+\\?\$?\d")
 _OPERATOR_OR_NUMBER = re.compile(rf"\s*[-−+*/x×÷^]\s*[\d$({{]|{_SECOND_NUMBER.pattern}")
@@ -89,15 +87,17 @@ def find_closing(text: str, kind: Kind) -> Closing | None:
     Only the text behind `</think>` is read, the last `MAX_TEXT` characters of it, and nothing behind a question that a
     model added after its answer.
     """
-    return find_closing_within(text, kind, *conclusion_span(text))
+    start, end = conclusion_span(text)
+    closing = find_closing_in(text[start:end], kind)
+    return closing and closing._replace(start=start + closing.start, end=start + closing.end)
 
 
-def find_closing_within(text: str, kind: Kind, start: int, end: int) -> Closing | None:
-    """Return the same from a part of a text, the one that `conclusion_span` found."""
-    phrase = _last_phrase(text, start, end) if "nswer" in text else None
+def find_closing_in(text: str, kind: Kind) -> Closing | None:
+    """Return the same for the part of a text that `conclusion_span` found."""
+    phrase = _last_phrase(text) if "nswer" in text else None
     if phrase is None:
-        return find_layout(text, kind, start, end)
-    tail = text[phrase.end() : end].lstrip()
+        return find_layout(text, kind)
+    tail = text[phrase.end() :].lstrip()
     denied = _is_rejected(tail)
     return Closing(phrase.start(), phrase.end(), None if denied else read_answer(tail, kind), denied, True)
 
@@ -115,68 +115,50 @@ def conclusion_span(text: str) -> tuple[int, int]:
         start, end = (behind, end) if text[behind:].strip() else (start, thought)
     if "Q" in text:
         question = _NEW_QUESTION.search(text, start, end)
-        if question and _last_phrase(text, start, question.start()):
+        if question and _last_phrase(text[start : question.start()]):
             end = question.start()
     return start, end
 
 
-def _last_phrase(text: str, start: int, end: int) -> re.Match[str] | None:
+def _last_phrase(text: str) -> re.Match[str] | None:
     """Search for the last "The answer is" or "answer should be" from the end, because texts are long."""
-    while (position := text.rfind("answer ", start, end)) >= 0:
-        before = text.rfind("he ", max(start, position - len("he correct ")), position) - 1
-        if match := (before >= start and _CLOSING_PHRASE.match(text, before)) or _CORRECTION.match(text, position):
+    end = len(text)
+    while (position := text.rfind("answer ", 0, end)) >= 0:
+        before = text.rfind("he ", max(0, position - len("he correct ")), position) - 1
+        if match := (before >= 0 and _CLOSING_PHRASE.match(text, before)) or _CORRECTION.match(text, position):
             return match
         end = position
     return None
 
 
-def find_layout(text: str, kind: Kind, start: int, end: int) -> Closing | None:
+def find_layout(text: str, kind: Kind) -> Closing | None:
     r"""Return the last conclusion in another layout: `#### 18`, `<answer>18</answer>`, `Answer: 18`, `\boxed{18}`.
 
     A box in the line of an `Answer:` counts only if the text before it has no answer ("Answer: D, since \boxed{E} …").
     """
-    if not ("nswer" in text or "#" in text or "\\" in text or "NSWER" in text):  # quick, as most texts have no mark
+    has_label = "nswer" in text or "NSWER" in text
+    if not (has_label or "#" in text or "\\" in text):  # quick, as most texts have no mark
         return None
-    spans: list[tuple[int, int, int]] = []  # the position that orders a mark, its start, and its end
-    for mark in _MARKS:
-        if (position := text.rfind(mark, start, end)) >= 0:
-            spans.append((position, position, position + len(mark)))
-    label = _last_label(text, start, end)
-    if label is not None:
-        line_end = text.find("\n", label[1]) % (end + 1)
-        spans = [(label[0] - 1 if label[1] < at < line_end else at, at, behind) for at, _, behind in spans]
-        spans.append((label[0], *label))
+    # The position that orders a mark, its start, and its end.
+    spans = [(at, at, at + len(mark)) for mark in _MARKS if (at := text.rfind(mark)) >= 0]
+    if (label := last_match(_LABEL, text) if has_label else None) is not None:
+        line_end = text.find("\n", label.end()) % (len(text) + 1)
+        spans = [(label.start() - 1 if label.end() < at < line_end else at, at, behind) for at, _, behind in spans]
+        spans.append((label.start(), *label.span()))
     for _, position, behind in sorted(spans, reverse=True):
-        answer = _marked_answer(text, kind, position, behind, start, end)
-        if answer is not None:
+        if (answer := _marked_answer(text, kind, position, behind)) is not None:
             return Closing(position, behind, answer, False, False)
     return None
 
 
-def _last_label(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return the start and the end of the last `Answer:`, `**Final Answer:**` or "ANSWER IS", or None."""
-    stop = end if "nswer" in text or "NSWER" in text else start
-    for _ in range(_MAX_LABELS):
-        position = max(text.rfind("nswer", start, stop), text.rfind("NSWER", start, stop))
-        if position <= start:
-            return None
-        if (label := _LABEL.match(text, position - 1, end)) is not None:
-            adjective = _ADJECTIVE.search(text, max(start, position - 9), position - 1)
-            return adjective.start() if adjective else position - 1, label.end()
-        stop = position
-    return None
-
-
-def _marked_answer(text: str, kind: Kind, position: int, behind: int, start: int, end: int) -> str | None:
+def _marked_answer(text: str, kind: Kind, position: int, behind: int) -> str | None:
     if text.startswith(BOXES, position):
-        boxed = clean(formulas.last_boxed(text[start:end]) or "")
+        boxed = clean(last_boxed(text) or "")
         if kind == "math":
             return latex.answer_in_expression(boxed) or tidy(boxed) or None
         return read_answer(boxed, kind)
-    line = text[behind:end].partition("</answer>")[0].lstrip(" *:\n")
-    if _is_rejected(line):
-        return None
-    if kind in ("number", "math") and text.startswith("#", position) and _HEADING.match(line):
+    line = text[behind:].partition("</answer>")[0].lstrip(" *:\n")
+    if _is_rejected(line) or (kind in ("number", "math") and text[position] == "#" and _HEADING.match(line)):
         return None
     number = NUMBER.search(line) if kind == "number" and "=" not in line else None
     is_far = number is not None and len(_WORD.findall(line, 0, number.start())) > 1  # "Answer: he has more than 5"
@@ -186,26 +168,29 @@ def _marked_answer(text: str, kind: Kind, position: int, behind: int, start: int
 def is_undecided(text: str, kind: Kind) -> bool:
     """Whether a closing sentence names two answers: "18 and 19", "B/C"."""
     sentence = SENTENCE_END.split(text.lstrip(), maxsplit=1)[0]
-    if kind == "number" and (number := NUMBER.search(sentence)) is not None:
-        return _SECOND_NUMBER.match(sentence, number.end()) is not None
-    letter = LEADING_LETTER.match(sentence) if kind == "choice" else None
-    return letter is not None and _SECOND_LETTER.match(sentence, letter.end()) is not None
+    pattern, second = (NUMBER.search, _SECOND_NUMBER) if kind == "number" else (LEADING_LETTER.match, _SECOND_LETTER)
+    first = pattern(sentence) if kind in ("number", "choice") else None
+    return first is not None and second.match(sentence, first.end()) is not None
 
 
 def read_answer(text: str, kind: Kind) -> str | None:
     """Return the answer at the start of `text`, which follows "The answer is" or another mark, or None."""
-    return _READERS[kind](clean(text) if "\\" in text or not text.isascii() else text)
-
-
-def _read_math(text: str) -> str | None:
-    expression, rest = formulas.leading_expression(text)
-    return None if _CONTINUATION.match(rest) else latex.answer_in_expression(expression)
-
-
-def _read_number(text: str) -> str | None:
-    if text.isdecimal():  # as in nearly all closing sentences of the release
+    text = clean(text)
+    if kind == "math":
+        expression, rest = leading_expression(text)
+        return None if _CONTINUATION.match(rest) else latex.answer_in_expression(expression)
+    if kind == "number" and text.isdecimal():  # as in nearly all closing sentences of the release
         return normalize_number(text)
+    if kind == "choice" and len(text) == 1 and text in LETTERS:
+        return text
     sentence = SENTENCE_END.split(text, maxsplit=1)[0]
+    if kind == "boolean":
+        boolean = LEADING_BOOLEAN.match(sentence)
+        return BOOLEANS[boolean[1].lower()] if boolean else None
+    return _read_number(sentence) if kind == "number" else _read_letter(sentence)
+
+
+def _read_number(sentence: str) -> str | None:
     expression = _PARENTHESIS.split(sentence, maxsplit=1)[0].rpartition("=")[2]
     number = NUMBER.search(expression)
     if number is None or _OPERATOR_OR_NUMBER.match(expression, number.end()):
@@ -213,23 +198,8 @@ def _read_number(text: str) -> str | None:
     return number_in(expression, number)
 
 
-def _read_boolean(text: str) -> str | None:
-    if (answer := BOOLEANS.get(text.lower())) is not None:
-        return answer
-    boolean = LEADING_BOOLEAN.match(SENTENCE_END.split(text, maxsplit=1)[0])
-    return BOOLEANS[boolean[1].lower()] if boolean else None
-
-
-def _read_letter(text: str) -> str | None:
-    if len(text) == 1 and text in LETTERS:
-        return text
-    sentence = SENTENCE_END.split(text, maxsplit=1)[0]
+def _read_letter(sentence: str) -> str | None:
     letter = LEADING_LETTER.match(sentence) or LOWERCASE_LETTER.match(sentence) or _TRAILING_LETTER.search(sentence)
     if letter is None or _SECOND_LETTER.match(sentence, letter.end()):
         return None
     return letter[letter.lastindex or 1].upper()
-
-
-_READERS: dict[Kind, Callable[[str], str | None]] = {
-    "number": _read_number, "choice": _read_letter, "boolean": _read_boolean, "math": _read_math
-}  # fmt: skip

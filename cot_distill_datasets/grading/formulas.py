@@ -7,7 +7,7 @@ r"""Formulas in texts: boxes (`\boxed{…}`), delimiters (`$…$`), and where th
 from __future__ import annotations
 
 import re
-from collections import deque
+import sys
 
 
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
@@ -58,34 +58,23 @@ def last_boxed(text: str) -> str | None:
     Boxes that only `and`, `or`, commas and signs separate are one list: `\boxed{1} and \boxed{2}` is `1, 2`.
     """
     text = strip_drawings(text)
-    boxed, end = "", len(text)
-    following = -1  # start of the box behind
+    boxed, end = None, len(text)
     for box in reversed(list(_BOXED.finditer(text))):
         content = _balanced_prefix(text[box.end() : end])
-        if content is None:
+        between = "" if content is None or boxed is None else text[box.end() + len(content) + 1 : end]
+        if content is None or len(between) > 80 or _BETWEEN_BOXES.fullmatch(between) is None:
             break
-        between = text[box.end() + len(content) + 1 : following] if following >= 0 else ""
-        if not _is_joined(between):
-            break
-        boxed = f"{content}{' or ' if 'or' in between else ', '}{boxed}" if following >= 0 else content
-        end = following = box.start()
-    return boxed if following >= 0 else None
+        boxed = content if boxed is None else f"{content}{' or ' if 'or' in between else ', '}{boxed}"
+        end = box.start()
+    return boxed
 
 
-def _is_joined(between: str) -> bool:
-    return len(between) < 80 and _BETWEEN_BOXES.fullmatch(between) is not None
-
-
-def find_last_box(text: str) -> int:
-    """Return the position of the last box, or -1."""
-    return max(text.rfind(r"\boxed"), text.rfind(r"\fbox"))
-
-
-def last_formula(text: str) -> tuple[int, int, str] | None:
-    """Return the start, the end and the content of the last formula (`$…$`, `\\(…\\)`) in `text`."""
-    for formula in deque(FORMULA.finditer(text), maxlen=1):
-        return formula.start(), formula.end(), formula[formula.lastindex or 0].strip()
-    return None
+def last_match(pattern: re.Pattern[str], text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+    """Return the last match of a pattern between two positions of `text`."""
+    match = None
+    for match in pattern.finditer(text, start, end):  # noqa: B007
+        pass
+    return match
 
 
 def without_formulas(text: str) -> str:

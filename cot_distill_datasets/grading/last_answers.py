@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 
 from . import formulas, latex
 from .conclusions import BOOLEANS, LOWERCASE_LETTER, SENTENCE_END, Kind, find_layout
@@ -72,7 +71,7 @@ def text_after_rejected_answer(text: str, kind: Kind) -> str | None:
 
 
 def _answer_behind(text: str, kind: Kind) -> str | None:
-    layout = find_layout(text, kind, 0, len(text))
+    layout = find_layout(text, kind)
     return layout.answer if layout else last_answer(text, kind)
 
 
@@ -86,7 +85,7 @@ def _last_letter(text: str) -> str | None:
         return only[1].upper()
     last = _last_standalone(text, "choice")
     if last is None or len(text) - last.end() > 2:
-        for option in deque(_OPTION.finditer(text, last.end() if last else 0), maxlen=1):
+        if (option := formulas.last_match(_OPTION, text, last.end() if last else 0)) is not None:
             return option[1]
     if last is None:
         return None
@@ -116,8 +115,8 @@ def _last_math(text: str) -> str | None:
         if not is_derivation and (answer := latex.answer_in_expression(bare)) is not None:
             return answer
     if (last := _last_standalone(text, "math")) is None:
-        formula = formulas.last_formula(text)
-        return _answer_in_formula(formula[2]) if formula else None
+        formula = formulas.last_match(formulas.FORMULA, text)
+        return _answer_in_formula(formula) if formula else None
     answer = _answer_in_last_formula(text, last)
     return _last_number(text, last) if answer is None else answer
 
@@ -139,17 +138,16 @@ def _last_number(text: str, number: re.Match[str]) -> str | None:
 
 def _last_standalone(text: str, kind: Kind) -> re.Match[str] | None:
     """Search for the last standalone answer line by line from the end; no pattern matches across lines."""
-    end, pattern, last = len(text), _STANDALONE[kind], None
+    end, last = len(text), None
     while last is None and end >= 0:
         start = text.rfind("\n", 0, end) + 1
-        for last in pattern.finditer(text, start, end):  # noqa: B007
-            pass
+        last = formulas.last_match(_STANDALONE[kind], text, start, end)
         end = start - 1
     return last
 
 
-def _answer_in_formula(formula: str) -> str | None:
-    result = _RESULT.split(formula)[-1].strip().rstrip(".,\\ ")
+def _answer_in_formula(formula: re.Match[str]) -> str | None:
+    result = _RESULT.split(formula[formula.lastindex or 0].strip())[-1].strip().rstrip(".,\\ ")
     return latex.number_in_equation(result) or latex.answer_in_expression(result)
 
 
@@ -161,14 +159,12 @@ def _answer_in_last_formula(text: str, number: re.Match[str]) -> str | None:
     last_sign = max(text.rfind("$"), text.rfind(r"\)"), text.rfind(r"\]"))
     if last_sign < 0 or SENTENCE_END.search(text, last_sign + 2, number.start()):  # quicker than reading all formulas
         return None
-    if (formula := formulas.last_formula(text)) is None:
+    formula = formulas.last_match(formulas.FORMULA, text)
+    answer = _answer_in_formula(formula) if formula else None
+    if answer is None or formula is None or number.start() < formula.start():
         return None
-    start, end, content = formula
-    answer = _answer_in_formula(content)
-    if answer is None or number.start() < start:
-        return None
-    if number.start() < end:
+    if number.start() < formula.end():
         return answer if re.search(r"\d", answer) else None
-    between = text[end : number.start()]
+    between = text[formula.end() : number.start()]
     describes = SENTENCE_END.search(between) is None and _IS_OR_EQUALS.search(between[-20:]) is None
     return answer if describes and number_value(answer) is not None else None

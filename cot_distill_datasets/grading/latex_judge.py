@@ -15,14 +15,10 @@ Verdict = Literal["same", "other", "timeout"]
 
 
 def judge(a: str, b: str) -> Verdict:
-    """Ask the worker to compare two LaTeX expressions.
-
-    Raises:
-        TimeoutError: the wall-clock limit was reached before the CPU limit, because the machine is busy.
-    """
-    if worker().poll() is not None:  # it was killed
+    """Ask the worker to compare two LaTeX expressions. Raises `TimeoutError` if the machine is too busy to decide."""
+    if (process := worker()).poll() is not None:  # it was killed
         stop()
-    process = worker()
+        process = worker()
     assert process.stdin and process.stdout
     with suppress(BrokenPipeError):  # it died just now
         process.stdin.write(json.dumps([a, b]) + "\n")
@@ -36,9 +32,10 @@ def judge(a: str, b: str) -> Verdict:
 @cache
 def worker() -> subprocess.Popen[str]:
     """Return the worker process, started if there is none."""
-    command = [sys.executable, "-m", "cot_distill_datasets.grading.latex_worker"]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cot_distill_datasets.grading.latex_worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     assert process.stdout
     if not process.stdout.readline():  # "ready": its imports do not count as a pair's time
         raise CotDistillError("The LaTeX worker did not start: see its own message above, and run `pip check`.")
