@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import CotDistillError
+from ..errors import CotDistillError, nearest
 from ..names import ConfigName
 
 
@@ -29,13 +29,14 @@ _REPOSITORY = re.compile(r"(?:https|ssh|file)://")  # not `ext::`, which runs a 
 # Words of the manifest's names → ours. The first one that a name contains is used.
 _BENCHMARK_WORDS = {
     "svamp": "svamp", "gsm8k": "gsm8k", "aqua": "aqua", "auqa": "aqua", "math": "math",
-    "cqa": "csqa", "csqa": "csqa", "obqa": "obqa", "stqa": "strategyqa",
+    "cqa": "csqa", "csqa": "csqa", "ecqa": "csqa", "obqa": "obqa", "stqa": "strategyqa",
 }  # fmt: skip
 _TEACHER_WORDS = {
     "llama": "llama70b", "gemini": "gemini", "chatgpt": "gpt4o",
     "human": "human", "only_ans": "answer", "onlyans": "answer",
 }  # fmt: skip
 _FORMAT_WORDS = {"bsm": "l2m", "rar": "rar", "sym": "symbolic"}
+_ENTRY_KEYS, _COLUMNS = ("file_name", "columns"), ("prompt", "response")
 # Names of formats have the student family instead of the level (paper section 4; `gsm8k_gemma_sym`).
 _STUDENT_LEVELS = {"gemma": 5, "bloom": 3}
 
@@ -57,15 +58,20 @@ def parse_manifest_name(manifest_name: str) -> ConfigName:
     format_ = _first(_FORMAT_WORDS, name) or "cot"
     teacher = _first(_TEACHER_WORDS, name) or ("gpt4o" if format_ != "cot" else None)  # formats are GPT-4o's only
     if benchmark is None or teacher is None:
-        missing = "teacher" if benchmark else "benchmark"
-        raise CotDistillError(f"The name {manifest_name!r} in the manifest does not contain a known {missing}.")
+        missing, words = ("teacher", _TEACHER_WORDS) if benchmark else ("benchmark", _BENCHMARK_WORDS)
+        allowed = nearest(name, words, limit=10)
+        raise CotDistillError(
+            f"The name {manifest_name!r} in the manifest has an unknown {missing}: use {allowed}, or add a word to "
+            "cot_distill_datasets/sources/manifest.py."
+        )
     level = re.search(r"level(\d)", name)
     granularity = int(level[1]) if level else _first(_STUDENT_LEVELS, name) or 0
     return ConfigName(teacher, granularity, format_, benchmark)
 
 
 def _first(words: dict[str, Any], name: str) -> Any:
-    return next((meaning for word, meaning in words.items() if word in name), None)
+    """Return the meaning of the first word that stands between underscores in a name; None without one."""
+    return next((meaning for word, meaning in words.items() if f"_{word}_" in f"_{name}_"), None)
 
 
 @contextmanager
@@ -102,21 +108,34 @@ def read_manifest(data: Path) -> tuple[list[Entry], dict[str, str]]:
     entries: dict[ConfigName, Entry] = {}
     unreadable: dict[str, str] = {}
     try:
-        for name, description in json.loads((data / MANIFEST).read_bytes()).items():
-            columns = description["columns"]
-            values = (description["file_name"], columns["prompt"], columns["response"])
-            if not all(isinstance(value, str) for value in values):
-                raise TypeError(f"the file and columns of {name} must be strings")
-            try:
-                config = parse_manifest_name(name)
-                if config in entries:
-                    raise CotDistillError(f"The name {name!r} in the manifest is a second entry for {config}.")
-                entries[config] = Entry(config, *values)
-            except CotDistillError as error:
-                unreadable[name] = str(error)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        descriptions = json.loads((data / MANIFEST).read_bytes()).items()
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise CotDistillError(f"Cannot read the manifest {data / MANIFEST}: {error}.") from error
+    for name, description in descriptions:
+        try:
+            entry = _parse_entry(name, description)
+            if entry.config in entries:
+                raise CotDistillError(f"The name {name!r} in the manifest is a second entry for {entry.config}.")
+            entries[entry.config] = entry
+        except CotDistillError as error:
+            unreadable[name] = str(error)
     return [entries[config] for config in sorted(entries)], unreadable
+
+
+def _parse_entry(name: str, description: Any) -> Entry:
+    """Return an entry of the manifest. A key that would change how its rows are read is an error, not ignored."""
+    config = parse_manifest_name(name)
+    columns = description.get("columns") if isinstance(description, dict) else None
+    if not isinstance(columns, dict):
+        raise CotDistillError(f"The entry {name!r} of the manifest has no `columns` with `prompt` and `response`.")
+    keys = [*(key for key in description if key not in _ENTRY_KEYS), *(key for key in columns if key not in _COLUMNS)]
+    if keys:
+        allowed = ", ".join(f"`{key}`" for key in (*_ENTRY_KEYS, *_COLUMNS))
+        raise CotDistillError(f"The entry {name!r} of the manifest has an unknown key {keys[0]!r}: use {allowed}.")
+    values = (description.get("file_name"), columns.get("prompt"), columns.get("response"))
+    if not all(isinstance(value, str) for value in values):
+        raise CotDistillError(f"The entry {name!r} of the manifest needs strings: `file_name`, `prompt`, `response`.")
+    return Entry(config, *values)
 
 
 def data_path(entry: Entry, data: Path) -> Path:

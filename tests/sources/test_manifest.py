@@ -8,7 +8,14 @@ import pytest
 
 from cot_distill_datasets import ConfigName, CotDistillError
 from cot_distill_datasets.cli import main
-from cot_distill_datasets.sources.manifest import Entry, clone_or_open, data_folder, data_path, read_manifest
+from cot_distill_datasets.sources.manifest import (
+    Entry,
+    clone_or_open,
+    data_folder,
+    data_path,
+    parse_manifest_name,
+    read_manifest,
+)
 
 
 COLUMNS = {"prompt": "instruction", "response": "output"}
@@ -42,14 +49,7 @@ def test_an_unreadable_entry_is_returned_with_the_reason(tmp_path: Path, name: s
     assert repr(name) in unreadable[name] and part in unreadable[name]
 
 
-@pytest.mark.parametrize(
-    "manifest",
-    [
-        "", "[]", "[1]", '{"SVAMP_human": 1}', '{"SVAMP_human": {"file_name": "x.json", "columns": []}}',
-        '{"SVAMP_human": {"file_name": 3, "columns": {"prompt": "q", "response": "a"}}}',
-        '{"SVAMP_human": {"file_name": "x.json", "columns": {"prompt": "q", "response": ["a"]}}}',
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("manifest", ["", "[]", "[1]", "7"])
 def test_a_broken_manifest_is_an_error_that_names_the_file(tmp_path: Path, manifest: str) -> None:
     (tmp_path / "dataset_info.json").write_text(manifest)
     with pytest.raises(CotDistillError, match=str(tmp_path / "dataset_info.json")):
@@ -103,3 +103,35 @@ def test_the_output_never_contains_the_credentials_of_a_url(
     output = capsys.readouterr()
     assert "https://127.0.0.1:9/release.git" in output.err
     assert "MustNeverBeSeen" not in output.out + output.err
+
+
+@pytest.mark.parametrize(
+    ("description", "fact"),
+    [
+        ({"file_name": "x.json"}, "columns"),
+        ({"file_name": "x.json", "columns": []}, "columns"),
+        ({"file_name": "x.json", "columns": {"messages": "conversations"}}, "'messages'"),
+        ({"file_name": "x.json", "columns": COLUMNS | {"query": "input"}}, "'query'"),
+        ({"file_name": "x.json", "columns": COLUMNS, "formatting": "sharegpt"}, "'formatting'"),
+        ({"file_name": "x.json", "columns": COLUMNS, "subset": "x"}, "'subset'"),
+        ({"file_name": "x.json", "columns": COLUMNS | {"response": ["a"]}}, "`response`"),
+        ({"file_name": 7, "columns": COLUMNS}, "`file_name`"),
+        ([], "columns"),
+        (1, "columns"),
+    ],
+)
+def test_a_foreign_entry_is_skipped_by_name_and_the_others_are_read(
+    tmp_path: Path, description: object, fact: str
+) -> None:
+    entry = {"file_name": "y.json", "columns": {"prompt": "instruction", "response": "output"}}
+    manifest = {"SVAMP_human": description, "gsm8k_gemini_level1": entry}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(manifest))
+    entries, unreadable = read_manifest(tmp_path)
+    assert [str(entry.config) for entry in entries] == ["gemini-l1-gsm8k"]
+    assert list(unreadable) == ["SVAMP_human"] and fact in unreadable["SVAMP_human"]
+
+
+@pytest.mark.parametrize("name", ["gsm8k_llama4scout_level1", "gsm8k_deepseek_level1", "xgsm8k_gemini_level1"])
+def test_a_teacher_or_benchmark_is_a_word_of_a_name_not_a_part_of_one(name: str) -> None:
+    with pytest.raises(CotDistillError, match=rf"{name}.*unknown (teacher|benchmark)"):
+        parse_manifest_name(name)
