@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _MALFORMED = (
     AttributeError,
     RecursionError,
 )  # raised by a row with a different layout
+_LABEL = re.compile(r"\s*\(?[A-J]\)")  # of an option of AQuA
 # `type` of the MATH files; the paper uses four of the seven subjects.
 _MATH_TYPES = {"Prealgebra", "Algebra", "Counting & Probability", "Number Theory"}
 
@@ -68,8 +70,10 @@ def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> lis
 
 
 def _read(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
-    return json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines())
+    text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    return (json.loads(line) for line in text.split("\n") if line.strip())  # not `splitlines`: U+2028 is text
 
 
 def _from_hub(name: str) -> list[EvalItem] | None:
@@ -96,8 +100,9 @@ def _items(name: str, rows: Iterable[dict[str, Any]], source: str) -> Iterator[E
         if name == "math" and row["type"] not in _MATH_TYPES:
             continue
         question, choices, gold = _question(name, row)
-        if (answer := normalize(gold, kind)) is None:
+        if (answer := normalize(str(gold), kind)) is None:
             raise ValueError(f"the gold of row {index} is not a {kind}: {gold!r}")
+        "".join([question, *choices, answer]).encode()  # a lone surrogate is a ValueError
         yield EvalItem(question.strip(), choices, answer, f"{source}#{index}")
 
 
@@ -108,7 +113,7 @@ def _question(name: str, row: dict[str, Any]) -> tuple[str, list[str], str]:
     if name == "gsm8k":
         return row["question"], [], row["answer"].rpartition("####")[2]
     if name == "aqua":
-        return row["question"], [option.partition(")")[2].strip() for option in row["options"]], row["correct"]
+        return row["question"], [_LABEL.sub("", option).strip() for option in row["options"]], row["correct"]
     if name in ("math", "math500"):
         if (gold := row.get("answer") or last_boxed(row["solution"])) is None:
             raise ValueError(f"no boxed answer in the solution of {row['problem'][:60]!r}")

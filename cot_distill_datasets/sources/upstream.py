@@ -160,6 +160,8 @@ def _parse(text: str) -> tuple[str, list[str], list[str]]:
 
 def _text(entry: Entry, index: int, row: dict[str, Any], column: str) -> str:
     text = row.get(column)
+    if entry.config.teacher == GOLD_TEACHER and type(text) in (int, float):
+        text = str(text)
     if not isinstance(text, str):
         problem = "no text"
     elif not text.isascii() and _SURROGATE.search(text):

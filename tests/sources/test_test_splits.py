@@ -114,3 +114,36 @@ def _parquet_repo(config: str, split: str, columns: dict[str, list[object]]) -> 
     pq.write_table(pa.table(columns), content)
     card = f"---\nconfigs:\n- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {path}\n---\n"
     return {"README.md": card.encode(), path: content.getvalue()}
+
+
+def _gsm8k(folder: Path, text: str) -> Path:
+    (folder / "gsm8k").mkdir(parents=True)
+    (folder / "gsm8k/test.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"question": "2 + 2?", "answer": "4\\n#### 4"}\n\n',
+        '\ufeff{"question": "2 + 2?", "answer": "4\\n#### 4"}',
+        '{"question": "2 +\u20282?", "answer": "4\\n#### 4"}\r\n',
+    ],
+    ids=["empty last line", "BOM", "U+2028"],
+)
+def test_a_test_file_may_have_what_editors_write(tmp_path: Path, text: str) -> None:
+    splits = read_test_splits(["gsm8k"], _gsm8k(tmp_path, text), None, hub=False)
+    assert [item.answer for item in splits["gsm8k"]] == ["4"]
+
+
+def test_a_lone_surrogate_in_a_test_file_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    folder = _gsm8k(tmp_path, '{"question": "2 + \\ud800?", "answer": "#### 4"}\n')
+    with pytest.raises(CotDistillError, match=r"gsm8k/test\.jsonl"):
+        read_test_splits(["gsm8k"], folder, None, hub=False)
+
+
+def test_options_of_aqua_may_have_no_letters_and_its_gold_may_be_a_letter(tmp_path: Path) -> None:
+    (tmp_path / "aqua").mkdir()
+    row = {"question": "2 + 3?", "options": ["5", "6 (or 7)"], "correct": "A"}
+    (tmp_path / "aqua/test.json").write_text(json.dumps([row]))
+    assert read_test_splits(["aqua"], tmp_path, None, hub=False)["aqua"][0].choices == ["5", "6 (or 7)"]
