@@ -38,7 +38,7 @@ def prompt(doc: Row) -> str:
 def stop_strings(benchmark: str) -> list[str]:
     """Return the strings that end an answer in the task of a benchmark, besides the EOS token."""
     name = f"cot_{benchmark}"
-    task = yaml.safe_load((task_folder() / name / f"{name}.yaml").read_text())
+    task = yaml.safe_load((task_folder() / name / f"{name}.yaml").read_text(encoding="utf-8"))
     return list(task["generation_kwargs"]["until"])
 
 
@@ -76,7 +76,10 @@ def bos_rule(tokenizer: PreTrainedTokenizerBase) -> BosRule:
     beside it), or if the tokenizer itself adds one to plain text. A tokenizer that has another BOS token and does not
     add it gets a warning, unless its chat template is one of ours.
     """
-    templates = {path.read_text(): _declared_bos(path) for path in resource("training/templates").glob("*.jinja")}
+    templates = {
+        path.read_text(encoding="utf-8"): _declared_bos(path)
+        for path in resource("training/templates").glob("*.jinja")
+    }
     if tokenizer.bos_token is None:
         return BosRule(False)
     if tokenizer.bos_token in templates.values() or tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id:
@@ -91,7 +94,7 @@ def bos_rule(tokenizer: PreTrainedTokenizerBase) -> BosRule:
 
 
 def _declared_bos(template: Path) -> str | None:
-    bos: str | None = yaml.safe_load(template.with_suffix(".yaml").read_text())["bos"]
+    bos: str | None = yaml.safe_load(template.with_suffix(".yaml").read_text(encoding="utf-8"))["bos"]
     return bos
 
 

@@ -67,7 +67,7 @@ def atomic_dir(folder: Path) -> Iterator[Path]:
 def atomic_write(path: Path, text: str) -> None:
     """Write a text file that exists in full or not at all."""
     staged = path.with_name(f".{path.name}.new")
-    staged.write_text(text)
+    staged.write_text(text, encoding="utf-8")
     os.replace(staged, path)
 
 
@@ -129,4 +129,4 @@ def is_begun(folder: Path) -> bool:
 def completion(folder: Path) -> dict[str, Any] | None:
     """Return the facts of a complete folder, or None if it is not complete."""
     path = folder / _COMPLETE
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -57,5 +57,5 @@ def _prefix(base_model: str) -> str | None:
 
 @cache
 def _facts() -> dict[str, Any]:
-    facts: dict[str, Any] = yaml.safe_load(resource("cards/licenses.yaml").read_text())
+    facts: dict[str, Any] = yaml.safe_load(resource("cards/licenses.yaml").read_text(encoding="utf-8"))
     return facts

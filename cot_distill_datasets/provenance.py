@@ -86,7 +86,7 @@ def read_provenance(folder: Path) -> Provenance | None:
     """
     path = folder / PROVENANCE
     try:
-        return Provenance(**json.loads(path.read_text())) if path.is_file() else None
+        return Provenance(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except (ValueError, TypeError) as error:
         raise CotDistillError(
             f"Cannot read {path}: it is broken, or another version wrote it ({error}). Train the student again."

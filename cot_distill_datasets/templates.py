@@ -9,7 +9,9 @@ from .files import resource
 
 def render_page(template: str, **variables: Any) -> str:
     """Return the page of a template in `cards/`. An undefined variable is an error, not a gap."""
-    page = Environment(undefined=StrictUndefined).from_string(resource(f"cards/{template}").read_text())
+    page = Environment(undefined=StrictUndefined).from_string(
+        resource(f"cards/{template}").read_text(encoding="utf-8")
+    )
     return page.render(variables)
 
 

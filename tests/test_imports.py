@@ -145,3 +145,15 @@ def test_files_and_functions_are_short() -> None:
         if isinstance(node, ast.FunctionDef)
     )
     assert [function for function in functions if function[2] > 45] == []
+
+
+def test_every_text_file_is_read_and_written_as_utf_8() -> None:
+    calls = [
+        (path.name, node.lineno)
+        for path in [*MODULES.values(), ROOT / "training/sft.py"]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("read_text", "write_text")
+        and "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert calls == []

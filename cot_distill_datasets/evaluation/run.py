@@ -153,7 +153,7 @@ def _settings(
 
 def _has_results(folder: Path, settings: dict[str, Any]) -> bool:
     recover(folder)
-    results = (json.loads(path.read_text()) for path in _results_files(folder))
+    results = (json.loads(path.read_text(encoding="utf-8")) for path in _results_files(folder))
     return any(result[COT_DISTILL_KEY]["settings"] == settings for result in results)
 
 

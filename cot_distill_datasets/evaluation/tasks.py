@@ -45,7 +45,7 @@ def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Data
 
 def groups() -> dict[str, list[str]]:
     """Return the tasks of each group in `eval_tasks/`, subgroups resolved. A group comes after its subgroups."""
-    files = (yaml.safe_load(path.read_text()) for path in sorted(task_folder().glob("*.yaml")))
+    files = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(task_folder().glob("*.yaml")))
     members = {group["group"]: group["task"] for group in files}
     tasks = {group: _flatten(group, members) for group in members}
     return dict(sorted(tasks.items(), key=lambda item: len(item[1])))

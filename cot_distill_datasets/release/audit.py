@@ -201,11 +201,13 @@ def _misaligned(release: Release, questions: dict[str, list[Row]]) -> list[str]:
 def passed(folder: Path) -> bool:
     """Whether the release in `folder` passed its audit and has not changed since."""
     try:
-        report: dict[str, Any] = json.loads((folder / AUDIT).read_text())
+        report: Any = json.loads((folder / AUDIT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     release = read_release(folder)
-    if release is None or report["broken"] or report["release"] != release_hash(folder):
+    if release is None or not isinstance(report, dict) or report.get("broken") != []:
+        return False
+    if report.get("release") != release_hash(folder):
         return False
     files = [folder / stats.file for stats in release.configs]
     return all(path.is_file() and is_unchanged(path, path.read_bytes()) for path in files)

@@ -60,7 +60,7 @@ def write_dataset_card(release: Release, folder: Path) -> None:
 
 def _changelog() -> dict[str, list[str]]:
     """Return the dataset's changes by version: the items below the headings `### Dataset` of `CHANGELOG.md`."""
-    versions = re.split(r"^## ", resource("CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    versions = re.split(r"^## ", resource("CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     items = {}
     for text in versions:
         _, _, dataset = text.partition("### Dataset\n")

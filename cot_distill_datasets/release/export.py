@@ -42,7 +42,7 @@ def export_llamafactory(folder: Path, out: Path, configs: list[str] | None = Non
     with atomic_dir(out) as staged:
         for stats in selected:
             _write_rows(folder / stats.file, staged / f"{stats.name}.jsonl")
-        (staged / INFO).write_text(_dataset_info(stats.config for stats in selected))
+        (staged / INFO).write_text(_dataset_info(stats.config for stats in selected), encoding="utf-8")
     return selected
 
 

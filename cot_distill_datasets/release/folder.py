@@ -159,7 +159,7 @@ def mean_lengths(rows: list[Row]) -> tuple[float, float]:
 def write_index(release: Release, folder: Path) -> None:
     """Write `release.json`, which makes the folder a release."""
     index = dataclasses.asdict(release) | {"edition": release.edition.name}
-    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
 def read_release(folder: Path) -> Release | None:
@@ -169,7 +169,7 @@ def read_release(folder: Path) -> Release | None:
     if not (folder / INDEX).is_file():
         return None
     try:
-        index = json.loads((folder / INDEX).read_text())
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         configs = [ConfigStats(**stats) for stats in index["configs"]]
         return Release(**index | {"configs": configs, "edition": Edition.parse(index["edition"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -191,7 +191,7 @@ def require_writable_release(folder: Path, edition: Edition) -> None:
     """
     recover(folder)
     try:
-        existing = str(json.loads((folder / INDEX).read_text())["edition"])  # any version wrote it
+        existing = str(json.loads((folder / INDEX).read_text(encoding="utf-8"))["edition"])  # any version wrote it
     except (OSError, ValueError, KeyError, TypeError):
         existing = edition.name  # there is no release
     if existing != edition.name:

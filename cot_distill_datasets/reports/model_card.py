@@ -84,7 +84,7 @@ def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Sco
         folder=shlex.quote(str(student)), student=json.dumps(str(student)),
         question=json.dumps(EXAMPLES[benchmark.answer_kind]),
         teachers={name: (TEACHERS.get(name, "a model"), teacher_terms(name)) for name in sorted(teachers)},
-        chat_template=(student / "chat_template.jinja").read_text(), loss_curve=LOSS_CURVE,
+        chat_template=(student / "chat_template.jinja").read_text(encoding="utf-8"), loss_curve=LOSS_CURVE,
         settings=json.loads(json.dumps(provenance.settings)),  # an enum prints differently before it is saved
         scores=scores, table=score_table(scores, name), notes=score_notes(scores, name),
     )  # fmt: skip

@@ -157,7 +157,7 @@ def _check_names(args: Sequence[str], types: Iterable[Any]) -> str | None:
         return None
     path = Path(args[args.index("--config") + 1] if args[-1] != "--config" else "")
     try:
-        recipe = yaml.safe_load(path.read_text())
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise CotDistillError(f"Cannot read the recipe {path}: {error}") from error
     if not isinstance(recipe, dict):

@@ -50,7 +50,7 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
             raise CotDistillError(
                 f"The chat template {template} does not exist: training/templates/ has {nearest(path.name, shipped)}."
             )
-        tokenizer.chat_template, training_args.chat_template_path = path.read_text(), str(path)
+        tokenizer.chat_template, training_args.chat_template_path = path.read_text(encoding="utf-8"), str(path)
     if tokenizer.chat_template is None:
         raise CotDistillError(
             f"{name} has no chat template: pass one of training/templates/ as `--chat_template_path`."
@@ -161,5 +161,5 @@ def _demo_tokenizer() -> PreTrainedTokenizerFast:
         pad_token=PAD,
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,
-        chat_template=resource("training/templates/chatml.jinja").read_text(),
+        chat_template=resource("training/templates/chatml.jinja").read_text(encoding="utf-8"),
     )
