@@ -22,7 +22,6 @@ _STANDALONE_LETTER = re.compile(r"(?<![\w'’-])[A-E](?!\w|['’]s|-\w)(?!(?<=A)
 _STANDALONE_BOOLEAN = re.compile(r"\b(?:[Tt]rue|TRUE|[Ff]alse|FALSE|Yes|YES|(?:yes|[Nn]o|NO)(?=[.,;:!*)]|\s*$))\b")
 _STANDALONE = {"number": NUMBER, "math": NUMBER, "choice": _STANDALONE_LETTER, "boolean": _STANDALONE_BOOLEAN}
 _NEGATION = re.compile(r"(?:\\(?:boxed|text(?:bf)?|mathrm|mathbf)\b|\W)*(?:not\b\W*)?", re.IGNORECASE)
-
 # A text that begins with its answer: "D. it can't be A", "Option B is correct. A is …", "(G)".
 _LEADING_OPTION = re.compile(
     r"\W*(?:(?i:option|choice)\s+)?\(?([A-J])(?:[).:](?=\s|$)|\W*\Z| is (?:the )?(?:correct|right)\b)"
@@ -30,7 +29,6 @@ _LEADING_OPTION = re.compile(
 # The options of the question, repeated: "A. first; B. second".
 _LATER_OPTION = re.compile(r"(?:[;\n]\s*[A-J][.:]|\s[A-J]\))\s")
 _LISTED = re.compile(r"[).:]\s+\w")
-_OPTION = re.compile(r"(?:[Oo]ption\s+\(?|[Cc]hoice\s+\(?|\()([A-J])\b")
 _UNDECIDED = re.compile(r"\b[A-J],? (?:or|nor) [A-J]\Z")
 # "No. It is true that …", "No, that is not true.", "no it is not", "yes and".
 _LEADING_BOOLEAN = re.compile(
@@ -62,17 +60,14 @@ def last_answer(text: str, kind: Kind) -> str | None:
 def text_after_rejected_answer(text: str, kind: Kind) -> str | None:
     """Return the last answer behind the rejected one that `text` starts with: "not 40, it's 50"."""
     rejected, negation = _STANDALONE[kind].search(text), _NEGATION.match(text)
-    if rejected and negation and rejected.start() <= negation.end():
-        rest = text[rejected.end() :]
-        answer = _answer_behind(rest, kind)
-        is_opposite = kind == "boolean" and answer is None and "not" in negation[0].lower()
-        return _OPPOSITE[BOOLEANS[rejected[0].lower()]] if is_opposite else answer
-    return _answer_behind(text, kind)
-
-
-def _answer_behind(text: str, kind: Kind) -> str | None:
-    layout = find_layout(text, kind)
-    return layout.answer if layout else last_answer(text, kind)
+    if rejected and negation and rejected.start() > negation.end():
+        rejected = None
+    rest = text[rejected.end() :] if rejected else text
+    layout = find_layout(rest, kind)
+    answer = layout.answer if layout else last_answer(rest, kind)
+    if answer is None and rejected and kind == "boolean" and "not" in text[: rejected.start()].lower():
+        return _OPPOSITE[BOOLEANS[rejected[0].lower()]]
+    return answer
 
 
 def _last_letter(text: str) -> str | None:
@@ -83,11 +78,7 @@ def _last_letter(text: str) -> str | None:
         return None if last is None or _LISTED.match(text, last.end()) else last[0]
     if (only := LOWERCASE_LETTER.match(text)) is not None:
         return only[1].upper()
-    last = _last_standalone(text, "choice")
-    if last is None or len(text) - last.end() > 2:
-        if (option := formulas.last_match(_OPTION, text, last.end() if last else 0)) is not None:
-            return option[1]
-    if last is None:
+    if (last := _last_standalone(text, "choice")) is None:
         return None
     before = text[max(0, last.start() - 10) : last.end()]
     return None if "or " in before and _UNDECIDED.search(before) else last[0]
@@ -101,18 +92,15 @@ def _last_boolean(text: str) -> str | None:
         return None
     answer = BOOLEANS[last[0].lower()]
     before = text[max(0, last.start() - 40) : last.start()]
-    has_negation = (
-        "not" in before or "n't" in before or "n’t" in before or "never" in before
-    )  # quicker than the pattern
+    # Quicker than the pattern.
+    has_negation = "not" in before or "n't" in before or "n’t" in before or "never" in before
     return _OPPOSITE[answer] if has_negation and _NEGATED.search(before) else answer
 
 
 def _last_math(text: str) -> str | None:
     if _is_bare(text):
         expression, rest = formulas.leading_expression(text.strip())
-        bare = text.strip() if rest.strip(" .") else expression
-        is_derivation = "=" in bare and len(formulas.FORMULA.findall(text)) > 1  # "$x = 5$ and $y = 2x = 10$"
-        if not is_derivation and (answer := latex.answer_in_expression(bare)) is not None:
+        if (answer := latex.answer_in_expression(text.strip() if rest.strip(" .") else expression)) is not None:
             return answer
     if (last := _last_standalone(text, "math")) is None:
         formula = formulas.last_match(formulas.FORMULA, text)
@@ -164,7 +152,7 @@ def _answer_in_last_formula(text: str, number: re.Match[str]) -> str | None:
     if answer is None or formula is None or number.start() < formula.start():
         return None
     if number.start() < formula.end():
-        return answer if re.search(r"\d", answer) else None
+        return answer
     between = text[formula.end() : number.start()]
     describes = SENTENCE_END.search(between) is None and _IS_OR_EQUALS.search(between[-20:]) is None
     return answer if describes and number_value(answer) is not None else None

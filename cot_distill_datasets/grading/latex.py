@@ -22,9 +22,9 @@ _SPACE = re.compile(r"\s")
 _NUMBER_BASE = re.compile(r"(?<=\d)_\{?(\d+)\}?")
 _TERM = re.compile(r"(.*[\d}])([A-Za-z])")  # "2s", but not "2 m", where m is a unit
 _STRUCTURE = re.compile(r"[=,;≈\s]|\\(?:approx|boxed|fbox)")
-_ADVERB = re.compile(
-    r"\s*(?:(?:therefore|thus|then|just|simply|equal to|exactly|about|around|roughly|approximately|approx\.?)\s+"
-    r"|(?:\\approx(?![A-Za-z])|≈)\s*)"
+_ADVERBS = re.compile(
+    r"\A(?:\s*(?:therefore|thus|then|just|simply|equal to|exactly|about|around|roughly|approximately|approx\.?)\s+"
+    r"|\s*(?:\\approx(?![A-Za-z])|≈)\s*)+"
 )
 _ARTICLE = re.compile(r"(?:an?|the)\s+(?=[A-Za-z]{2})")
 _PLACEHOLDER = re.compile(r"correct|un(?:known|clear)", re.IGNORECASE)  # "Let's assume the answer is correct."
@@ -71,20 +71,19 @@ def answer_in_expression(expression: str) -> str | None:
     Each member of a list is reduced to its value: the last side of a chain of values (`12 + 6 = 18`) or of an equation
     with a name at its left (`x = 5`). Another equation, like `x + y = 5`, is itself the answer.
     """
-    if _STRUCTURE.search(expression) is None:  # a number, as most answers are
-        answer = tidy(expression)
-        return None if not answer or _PLACEHOLDER.fullmatch(answer) else answer
-    inner = last_boxed(expression)
-    expression = _REMARK.sub("", expression if inner is None else inner)[: MAX_LENGTH + 1]
-    expression = THIN_COMMA.sub(",", expression)
-    members = _split(expression.strip(), _MEMBERS)
-    values = [_value(member) for member in members]
-    is_reduced = len(members) <= _MAX_MEMBERS and values != [member.strip() for member in members]
-    separator = " or " if re.search(r"\bor\s", expression) else ", "
-    answer = tidy(separator.join(values) if is_reduced else expression)
-    bare = UNIT.sub("", without_arguments(expression))
-    is_prose = _ARTICLE.match(bare) is not None or len(_PLAIN_WORD.findall(bare)) > _MAX_WORDS
-    return None if is_prose or not answer or _PLACEHOLDER.fullmatch(answer) else answer
+    if _STRUCTURE.search(expression) is not None:  # not a number, as most answers are
+        inner = last_boxed(expression)
+        expression = _REMARK.sub("", expression if inner is None else inner)[: MAX_LENGTH + 1]
+        expression = THIN_COMMA.sub(",", expression)
+        bare = UNIT.sub("", without_arguments(expression))
+        if _ARTICLE.match(bare) or len(_PLAIN_WORD.findall(bare)) > _MAX_WORDS:
+            return None
+        members = _split(expression.strip(), _MEMBERS)
+        values = [_value(member) for member in members]
+        if len(members) <= _MAX_MEMBERS and values != [member.strip() for member in members]:
+            expression = (" or " if re.search(r"\bor\s", expression) else ", ").join(values)
+    answer = tidy(expression)
+    return None if not answer or _PLACEHOLDER.fullmatch(answer) else answer
 
 
 def without_arguments(expression: str) -> str:
@@ -99,8 +98,7 @@ def number_in_equation(expression: str) -> str | None:
 
 
 def _value(member: str) -> str:
-    while (adverb := _ADVERB.match(member)) is not None:
-        member = member[adverb.end() :]
+    member = _ADVERBS.sub("", member)
     exact, *decimal = _split(member, _APPROXIMATION)
     if decimal:
         member = decimal[-1] if _NAME.fullmatch(exact.strip()) else exact
@@ -117,12 +115,11 @@ def equivalent(a: str, b: str) -> bool:
 def verdict(a: str, b: str) -> Verdict:
     """Compare two LaTeX answers: `same`, `other`, or `timeout` if the judge exceeded its time or memory limit.
 
-    The order of several values (`1,2`) and of sets does not matter, because MATH asks for all solutions, separated by
-    commas. The order in points, tuples and intervals matters. A number base is part of its number (`3120_4` is not
-    `3120`). Ratios are compared literally (`22:4` is not `11:2`), because the questions ask for lowest terms.
+    The order of several values (`1,2`) and of sets does not matter, because MATH asks for all solutions. The order in
+    points and intervals does. A number base is part of its number (`3120_4` is not `3120`), and ratios are compared
+    literally (`22:4` is not `11:2`), because the questions ask for lowest terms.
 
-    Verdicts are cached. This includes timeouts, because the limit is CPU time and the same pair would exceed it again.
-    A pair that only exceeded the wall-clock limit on a busy machine is compared again at the next call.
+    Verdicts are cached, timeouts too, unless only the wall-clock limit of a busy machine was exceeded.
     """
     try:
         return _cached_verdict(*sorted((_unboxed(a), _unboxed(b))))
@@ -139,11 +136,11 @@ def _unboxed(answer: str) -> str:
 @lru_cache(CACHE_SIZE)
 def _cached_verdict(a: str, b: str) -> Verdict:
     terms = _parse_term(a), _parse_term(b)
-    if None not in terms:
-        return "same" if terms[0] == terms[1] else "other"
     first, second = (_SPACE.sub("", side) for side in (a, b))
-    if first == second or not (first and second):
-        return "same" if first == second != "" else "other"
+    if None not in terms or not (first and second):
+        return "same" if terms[0] == terms[1] and first else "other"
+    if first == second:
+        return "same"
     if _WORDS.fullmatch(a) or _WORDS.fullmatch(b):
         return "same" if first.casefold() == second.casefold() else "other"
     members = _members(a), _members(b)
@@ -158,11 +155,7 @@ def _cached_verdict(a: str, b: str) -> Verdict:
 
 
 def _compare_lists(first: list[str], second: list[str], *, is_choice: bool) -> Verdict:
-    """Compare two lists in any order; a member that occurs twice must occur twice in both.
-
-    "4, or 8/2" is equivalent to 4, because all of its members are. The coordinates of a point may be listed without
-    its parentheses, in their order.
-    """
+    """Compare two lists in any order. "4, or 8/2" is 4, and a point may lack its parentheses."""
     if is_choice and 1 in (len(first), len(second)):
         verdicts = {verdict(a, b) for a in first for b in second}
         return "timeout" if "timeout" in verdicts else "same" if verdicts == {"same"} else "other"
@@ -189,11 +182,7 @@ def _compare_in_order(first: list[str], second: list[str]) -> Verdict:
 
 
 def _compare_equations(first: list[str], second: list[str]) -> Verdict:
-    """Compare two answers of which at least one is an equation, both as lists of sides.
-
-    An equation with a name at its left (`x = 5`) is compared by its right side. A chain of at least three sides, and a
-    true equation (`1 + 1 = 2`), are compared with a value by their last side.
-    """
+    """Compare the sides of two answers; `x = 5`, a chain and a true equation (`1 + 1 = 2`) have a last side."""
     named = [len(sides) == 2 and _NAME.fullmatch(sides[0]) is not None for sides in (first, second)]
     with_value = 1 in (len(first), len(second))
     if all(named) or (with_value and (any(named) or len(first) + len(second) > 3)):
@@ -217,9 +206,8 @@ def _has_value(sides: list[str]) -> bool:
 def _sides(expression: str) -> list[str]:
     """Return the sides of a chain of equations, the value last: `2 = x` is `x = 2`. An inequality has one side."""
     sides = [expression] if len(_split(expression, _RELATIONS)) > 1 else _split(expression, _SIDES)
-    if len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _NAME.fullmatch(sides[0]):
-        sides.reverse()
-    return sides if all(side.strip() for side in sides) else [expression]
+    is_reversed = len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _NAME.fullmatch(sides[0])
+    return sides[::-1] if is_reversed else sides
 
 
 def _members(expression: str) -> list[str]:
