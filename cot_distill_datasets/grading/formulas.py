@@ -32,7 +32,7 @@ _FACTORIAL = re.compile(r"\s+!")  # "$5 / 5$ !"
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
 _WRITTEN_BREAK = re.compile(r"\\n(?![a-z])")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z!$(\[])")
-_INCOMPLETE = re.compile(r"\\[A-Za-z]+|.*[-+*/=^]", re.DOTALL)  # "$\min$ at $x = 1$", "$2x +$ C"
+_INCOMPLETE = re.compile(r"|\\[A-Za-z]+|.*[-+*/=^]", re.DOTALL)  # "$\min$ at $x = 1$", "$2x +$ C"
 _END = re.compile(r"(?<!\\left)(?<!\\right)(?<!\bapprox)(?<!\\)[.!?](?=\s|$)|\n|</|\\n(?![a-z])")
 
 
@@ -88,17 +88,14 @@ def leading_expression(text: str) -> tuple[str, str]:
     The expression ends at its closing delimiter, or at the end of the line or sentence. Several formulas in a row
     ("$2$ and $-3$") are one expression.
     """
-    found = _leading_formula(text)
-    if found is None or _INCOMPLETE.fullmatch(found[0].strip()):
-        end = next((end for end in _END.finditer(text) if _is_outside(text, end.start())), None)
-        expression = text[: end.start()] if end else text
-        return expression, text[len(expression) :]
-    parts, rest = [found[0]], found[1]
-    while (joiner := _JOINER.match(rest)) and (found := _leading_formula(rest[joiner.end() :])):
-        word = " or " if joiner[3] == "or" else ", "
-        parts += [joiner[1], word, found[0]]
-        rest = found[1]
-    return "".join(parts) + ("!" if _FACTORIAL.match(rest) else ""), rest
+    expression, rest = _leading_formula(text) or ("", "")
+    if _INCOMPLETE.fullmatch(expression.strip()):
+        end = next((end.start() for end in _END.finditer(text) if _is_outside(text[: end.start()])), len(text))
+        return text[:end], text[end:]
+    while (joiner := _JOINER.match(rest)) and (following := _leading_formula(rest[joiner.end() :])):
+        expression += f"{joiner[1]}{' or ' if joiner[3] == 'or' else ', '}{following[0]}"
+        rest = following[1]
+    return expression + ("!" if _FACTORIAL.match(rest) else ""), rest
 
 
 def _leading_formula(text: str) -> tuple[str, str] | None:
@@ -108,14 +105,11 @@ def _leading_formula(text: str) -> tuple[str, str] | None:
     if (opener := _OPENER.match(text)) is None:
         return None
     content, *rest = re.split(_DELIMITERS[opener[0]], text[opener.end() :], maxsplit=1)
-    if not content.strip() and opener[0] == "$":
-        return None
-    return content, rest[0] if rest else ""
+    return content, "".join(rest)
 
 
-def _is_outside(text: str, position: int) -> bool:
-    """Whether a position is outside the environments and formulas of `text`."""
-    before = text[:position]
+def _is_outside(before: str) -> bool:
+    """Whether the end of a text is outside its environments and formulas."""
     return before.count(r"\begin{") <= before.count(r"\end{") and (
         "$" not in before or len(re.findall(r"(?<!\\)\$(?!\d)", before)) % 2 == 0
     )
