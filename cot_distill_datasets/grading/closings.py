@@ -86,10 +86,7 @@ def _reasoning_in_closing(closing: str, kind: Kind, before: str) -> str:
         closing = _SUBORDINATE.sub("", closing)
     closing = closing.strip().rstrip(".")
     is_equation = _EQUATION.search(closing) is not None and _LETTER_EQUATION.search(closing) is None
-    if not (is_equation or len(closing.split()) > _MAX_WORDS) or _compact(closing) in _compact(before):
+    compact, compact_before = (re.sub(r"[\s$]", "", text) for text in (closing, before))
+    if not (is_equation or len(closing.split()) > _MAX_WORDS) or compact in compact_before:
         return ""
     return f"{closing[:1].upper()}{closing[1:]}."
-
-
-def _compact(text: str) -> str:
-    return re.sub(r"[\s$]", "", text)

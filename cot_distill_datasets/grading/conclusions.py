@@ -6,8 +6,6 @@ Closing(start=18, end=32, answer='C', denied=False, is_sentence=True)
 '18'
 """
 
-from __future__ import annotations
-
 import re
 from typing import Literal, NamedTuple
 

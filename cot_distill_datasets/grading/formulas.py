@@ -4,8 +4,6 @@ r"""Formulas in texts: boxes (`\boxed{…}`), delimiters (`$…$`), and where th
 ('\\frac{1}{2}', '1, 2')
 """
 
-from __future__ import annotations
-
 import re
 import sys
 
@@ -32,7 +30,7 @@ _FACTORIAL = re.compile(r"\s+!")  # "$5 / 5$ !"
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
 _WRITTEN_BREAK = re.compile(r"\\n(?![a-z])")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z!$(\[])")
-_INCOMPLETE = re.compile(r"|\\[A-Za-z]+|.*[-+*/=^]", re.DOTALL)  # "$\min$ at $x = 1$", "$2x +$ C"
+_INCOMPLETE = re.compile(r"\\[A-Za-z]+|.*[-+*/=^]", re.DOTALL)  # "$\min$ at $x = 1$", "$2x +$ C"
 _END = re.compile(r"(?<!\\left)(?<!\\right)(?<!\bapprox)(?<!\\)[.!?](?=\s|$)|\n|</|\\n(?![a-z])")
 
 
@@ -88,10 +86,11 @@ def leading_expression(text: str) -> tuple[str, str]:
     The expression ends at its closing delimiter, or at the end of the line or sentence. Several formulas in a row
     ("$2$ and $-3$") are one expression.
     """
-    expression, rest = _leading_formula(text) or ("", "")
-    if _INCOMPLETE.fullmatch(expression.strip()):
+    found = _leading_formula(text)
+    if found is None or _INCOMPLETE.fullmatch(found[0].strip()):
         end = next((end.start() for end in _END.finditer(text) if _is_outside(text[: end.start()])), len(text))
         return text[:end], text[end:]
+    expression, rest = found
     while (joiner := _JOINER.match(rest)) and (following := _leading_formula(rest[joiner.end() :])):
         expression += f"{joiner[1]}{' or ' if joiner[3] == 'or' else ', '}{following[0]}"
         rest = following[1]

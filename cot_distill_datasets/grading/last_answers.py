@@ -4,8 +4,6 @@
 ('D', '18')
 """
 
-from __future__ import annotations
-
 import re
 
 from . import formulas, latex

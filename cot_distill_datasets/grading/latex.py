@@ -103,8 +103,13 @@ def _value(member: str) -> str:
     if decimal:
         member = decimal[-1] if _NAME.fullmatch(exact.strip()) else exact
     sides = _sides(member)
-    is_curve = len(sides) == 2 and sides[0].strip() in _COORDINATES and _LETTER.search(sides[1])
-    return member.strip() if is_curve or not _has_value(sides) else sides[-1].strip()
+    if len(sides) != 2:
+        return sides[-1].strip()
+    # The last side is the value in `x = 5`, `f(x) = 2x` and `12 + 6 = 18`, but not in `x + y = 5` and `y = 2x`.
+    has_letter = _LETTER.search(sides[1]) is not None
+    is_name = _NAME.fullmatch(sides[0]) is not None
+    is_value = sides[0].strip() not in _COORDINATES if has_letter else _ARITHMETIC.fullmatch(sides[0]) is not None
+    return sides[1].strip() if is_value and (is_name or not has_letter) or (is_name and not has_letter) else member.strip()
 
 
 def equivalent(a: str, b: str) -> bool:
@@ -196,13 +201,6 @@ def _compare_equations(first: list[str], second: list[str]) -> Verdict:
     return compared
 
 
-def _has_value(sides: list[str]) -> bool:
-    """Whether the last side is the value of all: `5`, `x = 5`, `f(x) = 2x`, `12 + 6 = 18`, but not of `x + y = 5`."""
-    if len(sides) != 2 or _NAME.fullmatch(sides[0]):
-        return True
-    return _ARITHMETIC.fullmatch(sides[0]) is not None and _LETTER.search(sides[1]) is None
-
-
 def _sides(expression: str) -> list[str]:
     """Return the sides of a chain of equations, the value last: `2 = x` is `x = 2`. An inequality has one side."""
     sides = [expression] if len(_split(expression, _RELATIONS)) > 1 else _split(expression, _SIDES)
@@ -219,13 +217,10 @@ def _members(expression: str) -> list[str]:
     members = _split(expression, _MEMBERS)
     if len(members) == 1 and (inner := _SET.fullmatch(expression)) and len(_split(inner[1], _MEMBERS)) > 1:
         members = _split(inner[1], _MEMBERS)
-    return [side for member in members for side in _both_signs(member)]
-
-
-def _both_signs(member: str) -> list[str]:
-    if len(_PLUS_MINUS.findall(member)) != 1 or len(_split(member, _RELATIONS)) > 1:
-        return [member]
-    return [_PLUS_MINUS.sub(sign, member) for sign in "+-"]
+    for member in list(members):
+        if len(_PLUS_MINUS.findall(member)) == 1 == len(_split(member, _RELATIONS)):
+            members[(at := members.index(member)) : at + 1] = (_PLUS_MINUS.sub(sign, member) for sign in "+-")
+    return members
 
 
 def _split(expression: str, separators: re.Pattern[str]) -> list[str]:

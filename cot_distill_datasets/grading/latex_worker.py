@@ -43,12 +43,7 @@ def main() -> None:
     print("ready", flush=True)
     while (child := os.fork()) and (status := os.waitpid(child, 0)[1]):
         print("busy" if os.waitstatus_to_exitcode(status) == -signal.SIGALRM else "timeout", flush=True)
-    if not child:
-        _serve()
-
-
-def _serve() -> None:
-    for line in sys.stdin:
+    for line in sys.stdin if not child else ():
         signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT)
         signal.setitimer(signal.ITIMER_REAL, CLOCK_LIMIT)
         same = _is_same(*json.loads(line))
@@ -105,8 +100,6 @@ def _same_equation(*sides: Any) -> bool:
     if not all(isinstance(side, Expr) and not isinstance(side, MatrixBase) for side in sides):
         return False
     left, right = sides[0] - sides[1], sides[2] - sides[3]
-    if not left.free_symbols or left.free_symbols != right.free_symbols:
-        return False
     ratios = [a / b for a, b in _values(left, right, exact=False) if b and a]
     return len(ratios) > 2 and all(_is_close(ratio, ratios[0]) for ratio in ratios)
 

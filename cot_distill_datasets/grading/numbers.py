@@ -52,18 +52,12 @@ def normalize_number(answer: str) -> str | None:
         return str(int(answer))
     if (parts := _parse(answer)) is None or (value := _value(parts)) is None:
         return None
-    canonical = _canonical(parts, value)
+    canonical = parts[0] if parts["divisor"] else parts[0].rstrip("0")
+    if value.denominator == 1 or parts["whole"]:
+        canonical = str(value)
+    elif parts["exponent"]:
+        canonical = f"{Decimal(parts[0]):f}".rstrip("0")
     return canonical if len(canonical) <= MAX_DIGITS else None  # `1e100` is short, its canonical form is not
-
-
-def _canonical(parts: re.Match[str], value: Fraction) -> str:
-    if value.denominator == 1:
-        return str(value.numerator)
-    if parts["whole"]:
-        return str(value)
-    if parts["exponent"]:
-        return f"{Decimal(parts[0]):f}".rstrip("0")
-    return parts[0] if parts["divisor"] else parts[0].rstrip("0")
 
 
 def number_value(answer: str) -> Fraction | None:
@@ -103,16 +97,15 @@ def _parse(answer: str) -> re.Match[str] | None:
     plain = expand_unicode(answer).translate(_ASCII_SIGNS).strip() if len(answer) <= 2 * MAX_DIGITS else ""
     if "\\" in plain or "{" in plain or "^" in plain:
         plain = _THIN_SPACE.sub(",", plain).replace("{,}", ",")
-        plain = _FRACTION.sub(r" \1\3/\2\4", _SCIENTIFIC.sub(_exponent, plain))
+        # `10^5` without a factor has its sign before the mantissa.
+        plain = _SCIENTIFIC.sub(
+            lambda power: f"{'' if power[1] is None else power[1] + '1'}e{power['raised'].strip('^{}')}", plain
+        )
+        plain = _FRACTION.sub(r" \1\3/\2\4", plain)
     elif not plain.isascii():
         plain = _THIN_SPACE.sub(",", plain)
     plain = _THOUSANDS.sub("", _FORMATTING.sub("", plain.strip()))
     return _PARTS.fullmatch(plain) if len(plain) <= MAX_DIGITS else None
-
-
-def _exponent(power: re.Match[str]) -> str:
-    mantissa = "" if power["sign"] is None else f"{power['sign']}1"  # `10^5` without a factor
-    return f"{mantissa}e{power['raised'].strip('^{}')}"
 
 
 def _value(parts: re.Match[str]) -> Fraction | None:

@@ -4,8 +4,6 @@ r"""The tidy form of LaTeX answers: one spelling for fractions, signs, units and
 ('\\frac{1}{2}', 'x^2 \\ge 4\\cdot \\pi', 'gray')
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from functools import lru_cache
@@ -87,7 +85,7 @@ def _tidy_once(answer: str) -> str:
     plain = _LONG_RELATION.sub(r"\\\1", _REPEATING.sub(_repeating_decimal, plain))
     plain = _TEXT_COMMAND.sub(r"\1", UNIT.sub("", plain.strip()))
     plain = _SHORT_ROOT.sub(lambda root: rf"\sqrt{{{root[1] or root[2]}}}", plain)
-    plain = _SHORT_FRACTION.sub(_short_fraction, plain).strip()
+    plain = _SHORT_FRACTION.sub(lambda part: rf"\frac{{{part[1]}}}" + f"{{{part[2]}}}" * bool(part[2]), plain).strip()
     if (number := _plain_number(plain)) is not None and "/" not in number:
         return number
     if (slash := _SLASH.fullmatch(plain)) is not None:
@@ -95,10 +93,6 @@ def _tidy_once(answer: str) -> str:
     if plain.endswith("}") and len(re.findall(r"(?<!\\)\}", plain)) > len(re.findall(r"(?<!\\)\{", plain)):
         plain = plain[:-1]
     return re.sub(r"\s+", " ", plain)
-
-
-def _short_fraction(fraction: re.Match[str]) -> str:
-    return rf"\frac{{{fraction[1]}}}" + (f"{{{fraction[2]}}}" if fraction[2] else "")
 
 
 def _repeating_decimal(decimal: re.Match[str]) -> str:
