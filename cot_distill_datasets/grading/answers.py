@@ -34,9 +34,8 @@ _ARTICLE = re.compile(r"\W*A (?!is\b)[a-z]")  # "A large one" is no option
 def extract(text: str, kind: Kind, *, strict: bool) -> str | None:
     """Return the final answer of `text` in canonical form (tidy form for math), or None if it has none.
 
-    Only the last `MAX_TEXT` characters are read, and the last closing sentence ("The answer is 18") counts. In "The
-    answer is 12 + 6 = 18" the value after the last `=` is the answer. For numbers, an unevaluated expression ("The
-    answer is 84 - 52") is not an answer.
+    The last closing sentence counts. In "The answer is 12 + 6 = 18" the value after the last `=` is the answer. For
+    numbers, an unevaluated expression ("The answer is 84 - 52") is not an answer.
 
     If `strict`, only a closing sentence counts. Otherwise a text without one yields its conclusion in another layout
     (`conclusions.py`), else its last number, letter, boolean or formula. A text that rejects an answer yields the last

@@ -46,9 +46,9 @@ _REJECTION = re.compile(
     re.IGNORECASE,
 )
 _REJECTING = ("not", "wrong", "incorrect", "none", "neither")  # a rejection has one; this is quicker than the pattern
-_CONTINUATION = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …" is not final
 _HEADING = re.compile(r"[A-Za-z]{2}")  # "#### Step 2"
 _WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:about|approximately|approx|minus)\b)[A-Za-z]{2,}")
+_CONTINUATION = re.compile(r",(?:\s+[a-z]+){3}")  # "The answer is $3003$, take the remainder when …" is not final
 
 # Matches "(B)", "Option B", "B: 1/2", "<answer> B", "isD" and "E=10", but not the name in "E's", and the pronoun I and
 # the letters of other benchmarks (F to J) only where they are a word.
@@ -66,10 +66,9 @@ _NEW_QUESTION = re.compile(r"\n\s*(?:Question|Q) ?\d*:")  # a base model continu
 
 
 class Closing(NamedTuple):
-    """The place where a text concludes.
+    """The span of "The answer is" or of another mark (`####`, `<answer>`, `Answer:`, a box), and what follows it.
 
-    `start` is the position of "The answer is" or of another mark (`####`, `<answer>`, `Answer:`, a box), and `end` the
-    position behind it. `denied` tells whether the text rejects its own answer there ("The answer is not C").
+    `denied` tells whether the text rejects its own answer there ("The answer is not C").
     """
 
     start: int

@@ -28,21 +28,18 @@ _BETWEEN_BOXES = re.compile(
 )
 _FACTORIAL = re.compile(r"\s+!")  # "$5 / 5$ !"
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
-_WRITTEN_BREAK = re.compile(r"\\n(?![a-z])")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z!$(\[])")
 _INCOMPLETE = re.compile(r"\\[A-Za-z]+|.*[-+*/=^]", re.DOTALL)  # "$\min$ at $x = 1$", "$2x +$ C"
 _END = re.compile(r"(?<!\\left)(?<!\\right)(?<!\bapprox)(?<!\\)[.!?](?=\s|$)|\n|</|\\n(?![a-z])")
 
 
 def clean(text: str) -> str:
-    r"""Remove invisible characters, and write `\\frac` and a written `\n` as what they were before JSON."""
+    r"""Remove invisible characters, and write `\\frac` as it was before JSON."""
     if not text.isascii():
         text = _INVISIBLE.sub("", text)
-    if "\\" not in text:
-        return text
     if "\\\\" in text and r"\begin" not in text:  # in an environment, two backslashes end a row
         text = _DOUBLED.sub(r"\\", text)
-    return _WRITTEN_BREAK.sub("\n", text) if r"\n" in text else text
+    return text
 
 
 def strip_drawings(text: str) -> str:

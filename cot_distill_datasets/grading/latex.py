@@ -103,13 +103,12 @@ def _value(member: str) -> str:
     if decimal:
         member = decimal[-1] if _NAME.fullmatch(exact.strip()) else exact
     sides = _sides(member)
-    if len(sides) != 2:
-        return sides[-1].strip()
-    # The last side is the value in `x = 5`, `f(x) = 2x` and `12 + 6 = 18`, but not in `x + y = 5` and `y = 2x`.
-    has_letter = _LETTER.search(sides[1]) is not None
-    is_name = _NAME.fullmatch(sides[0]) is not None
-    is_value = sides[0].strip() not in _COORDINATES if has_letter else _ARITHMETIC.fullmatch(sides[0]) is not None
-    return sides[1].strip() if is_value and (is_name or not has_letter) or (is_name and not has_letter) else member.strip()
+    if len(sides) == 2:  # the last side is the value of `x = 5` and `12 + 6 = 18`, but not of `x + y = 5` and `y = 2x`
+        is_name, has_letter = _NAME.fullmatch(sides[0]), _LETTER.search(sides[1])
+        is_curve = has_letter and (not is_name or sides[0].strip() in _COORDINATES)
+        if is_curve or not (is_name or _ARITHMETIC.fullmatch(sides[0])):
+            return member.strip()
+    return sides[-1].strip()
 
 
 def equivalent(a: str, b: str) -> bool:

@@ -102,8 +102,6 @@ def _parse(answer: str) -> re.Match[str] | None:
             lambda power: f"{'' if power[1] is None else power[1] + '1'}e{power['raised'].strip('^{}')}", plain
         )
         plain = _FRACTION.sub(r" \1\3/\2\4", plain)
-    elif not plain.isascii():
-        plain = _THIN_SPACE.sub(",", plain)
     plain = _THOUSANDS.sub("", _FORMATTING.sub("", plain.strip()))
     return _PARTS.fullmatch(plain) if len(plain) <= MAX_DIGITS else None
 
