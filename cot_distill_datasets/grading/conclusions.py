@@ -10,7 +10,7 @@ import re
 from typing import Literal, NamedTuple
 
 from . import latex
-from .formulas import clean, last_boxed, last_match, leading_expression
+from .formulas import clean, last_boxed, leading_expression
 from .numbers import NUMBER, normalize_number, number_in
 from .tidying import tidy
 
@@ -31,6 +31,7 @@ _LABEL = re.compile(
     r"(?<!\bsay the )(?<!\bbut )(?:(?<![A-Za-z])|(?<=\\n))(?:(?:final|correct) )?answers?(?:\*\*)?(?:\s+is\b|\s*[:=])",
     re.IGNORECASE,
 )
+_MAX_LABELS = 20  # occurrences of "answer" that are tried
 SENTENCE_END = re.compile(r"(?<!\bapprox)[.!?](?=\s|$)|\n")
 _SECOND_NUMBER = re.compile(r"\s*(?:and|or|to)\s+\\?\$?\d")
 _OPERATOR_OR_NUMBER = re.compile(rf"\s*[-−+*/x×÷^]\s*[\d$({{]|{_SECOND_NUMBER.pattern}")
@@ -91,9 +92,10 @@ def find_closing(text: str, kind: Kind) -> Closing | None:
 
 def find_closing_in(text: str, kind: Kind) -> Closing | None:
     """Return the same for the part of a text that `conclusion_span` found."""
-    phrase = _last_phrase(text) if "nswer" in text else None
-    if phrase is None:
-        return find_layout(text, kind)
+    has_word = "nswer" in text
+    phrase = _last_phrase(text) if has_word else None
+    if phrase is None:  # these checks are quick, and most texts have no mark
+        return find_layout(text, kind) if has_word or "#" in text or "\\" in text or "NSWER" in text else None
     tail = text[phrase.end() :].lstrip()
     denied = _is_rejected(tail)
     return Closing(phrase.start(), phrase.end(), None if denied else read_answer(tail, kind), denied, True)
@@ -133,18 +135,26 @@ def find_layout(text: str, kind: Kind) -> Closing | None:
 
     A box in the line of an `Answer:` counts only if the text before it has no answer ("Answer: D, since \boxed{E} …").
     """
-    has_label = "nswer" in text or "NSWER" in text
-    if not (has_label or "#" in text or "\\" in text):  # quick, as most texts have no mark
-        return None
     # The position that orders a mark, its start, and its end.
     spans = [(at, at, at + len(mark)) for mark in _MARKS if (at := text.rfind(mark)) >= 0]
-    if (label := last_match(_LABEL, text) if has_label else None) is not None:
+    if (label := _last_label(text)) is not None:
         line_end = text.find("\n", label.end()) % (len(text) + 1)
         spans = [(label.start() - 1 if label.end() < at < line_end else at, at, behind) for at, _, behind in spans]
         spans.append((label.start(), *label.span()))
     for _, position, behind in sorted(spans, reverse=True):
         if (answer := _marked_answer(text, kind, position, behind)) is not None:
             return Closing(position, behind, answer, False, False)
+    return None
+
+
+def _last_label(text: str) -> re.Match[str] | None:
+    stop = len(text)
+    for _ in range(_MAX_LABELS):
+        stop = max(text.rfind("nswer", 0, stop), text.rfind("NSWER", 0, stop))
+        if stop < 1:
+            return None
+        if label := _LABEL.search(text, max(0, stop - len("correct a")), stop + 20):
+            return label
     return None
 
 

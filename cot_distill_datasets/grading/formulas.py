@@ -5,7 +5,7 @@ r"""Formulas in texts: boxes (`\boxed{…}`), delimiters (`$…$`), and where th
 """
 
 import re
-import sys
+from collections import deque
 
 
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
@@ -37,7 +37,7 @@ def clean(text: str) -> str:
     r"""Remove invisible characters, and write `\\frac` as it was before JSON."""
     if not text.isascii():
         text = _INVISIBLE.sub("", text)
-    if "\\\\" in text and r"\begin" not in text:  # in an environment, two backslashes end a row
+    if "\\" in text and "\\\\" in text and r"\begin" not in text:  # in an environment, two backslashes end a row
         text = _DOUBLED.sub(r"\\", text)
     return text
 
@@ -64,12 +64,9 @@ def last_boxed(text: str) -> str | None:
     return boxed
 
 
-def last_match(pattern: re.Pattern[str], text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
-    """Return the last match of a pattern between two positions of `text`."""
-    match = None
-    for match in pattern.finditer(text, start, end):  # noqa: B007
-        pass
-    return match
+def last_formula(text: str) -> re.Match[str] | None:
+    """Return the last match of `FORMULA` in `text`."""
+    return next(iter(deque(FORMULA.finditer(text), maxlen=1)), None)
 
 
 def without_formulas(text: str) -> str:

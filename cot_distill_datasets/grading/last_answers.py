@@ -101,7 +101,7 @@ def _last_math(text: str) -> str | None:
         if (answer := latex.answer_in_expression(text.strip() if rest.strip(" .") else expression)) is not None:
             return answer
     if (last := _last_standalone(text, "math")) is None:
-        formula = formulas.last_match(formulas.FORMULA, text)
+        formula = formulas.last_formula(text)
         return _answer_in_formula(formula) if formula else None
     answer = _answer_in_last_formula(text, last)
     return _last_number(text, last) if answer is None else answer
@@ -124,10 +124,11 @@ def _last_number(text: str, number: re.Match[str]) -> str | None:
 
 def _last_standalone(text: str, kind: Kind) -> re.Match[str] | None:
     """Search for the last standalone answer line by line from the end; no pattern matches across lines."""
-    end, last = len(text), None
+    end, pattern, last = len(text), _STANDALONE[kind], None
     while last is None and end >= 0:
         start = text.rfind("\n", 0, end) + 1
-        last = formulas.last_match(_STANDALONE[kind], text, start, end)
+        for last in pattern.finditer(text, start, end):  # noqa: B007
+            pass
         end = start - 1
     return last
 
@@ -145,7 +146,7 @@ def _answer_in_last_formula(text: str, number: re.Match[str]) -> str | None:
     last_sign = max(text.rfind("$"), text.rfind(r"\)"), text.rfind(r"\]"))
     if last_sign < 0 or SENTENCE_END.search(text, last_sign + 2, number.start()):  # quicker than reading all formulas
         return None
-    formula = formulas.last_match(formulas.FORMULA, text)
+    formula = formulas.last_formula(text)
     answer = _answer_in_formula(formula) if formula else None
     if answer is None or formula is None or number.start() < formula.start():
         return None
