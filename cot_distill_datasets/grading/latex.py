@@ -42,7 +42,8 @@ _MEMBERS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|{_SEPARATOR}")
 _GROUPS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|;")
 _SIDES = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?<![<>:=\\])(?<!\s!)=(?!=)")
 _RELATIONS = re.compile(
-    rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|[<>]|\s!=|\\(?:leq?|geq?|neq?|in|lt|gt|to|mid|equiv|approx|subset\w*)(?![A-Za-z])"
+    rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|[<>]|\s!="
+    r"|\\(?:leq?|geq?|neq?|in|lt|gt|to|mid|equiv|approx|subset\w*)(?![A-Za-z])"
 )
 _APPROXIMATION = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|\\approx(?![A-Za-z])|≈")
 _FUNCTION = r"\\(?:sin|cos|tan|cot|sec|csc|arc\w+|log|ln|exp|lim|max|min|gcd|sum|prod|int|sqrt|frac|binom)(?![A-Za-z])"

@@ -24,7 +24,8 @@ _UNIT_SIGNS = re.compile(rf"(?P<list>(?:(?:{_SIGN})\s*)+,\s*)|{_SIGN}")  # "45^\
 _ANGLE = re.compile(rf"(\d+(?:\.\d+)?|[A-Za-z])\s*(?:{_DEGREE})")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
 UNIT = re.compile(
-    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*(?:\}|\Z)|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
+    r"(?<=[\d})])(?:\s*\\(?:text|mbox|mathrm|textnormal)\s*\{[^{}]*(?:\}|\Z)"
+    r"|\s*[A-Za-z]{2,}(?:[\s.]+[A-Za-z]{2,})*[\s.]*)"
     r"(?:\^\{?\d\}?)?$"
 )
 _TEXT_COMMAND = re.compile(r"\\(?:text|mbox|mathrm|textbf|textnormal)\s*\{([^{}]*)\}")
