@@ -5,6 +5,7 @@
 """
 
 import re
+from collections import deque
 
 from . import formulas, latex
 from .conclusions import BOOLEANS, LOWERCASE_LETTER, SENTENCE_END, Kind, find_layout
@@ -27,6 +28,7 @@ _LEADING_OPTION = re.compile(
 # The options of the question, repeated: "A. first; B. second".
 _LATER_OPTION = re.compile(r"(?:[;\n]\s*[A-J][.:]|\s[A-J]\))\s")
 _LISTED = re.compile(r"[).:]\s+\w")
+_OPTION = re.compile(r"(?:[Oo]ption\s+\(?|[Cc]hoice\s+\(?|\()([A-J])\b")  # "option G" of a benchmark with ten
 _UNDECIDED = re.compile(r"\b[A-J],? (?:or|nor) [A-J]\Z")
 # "No. It is true that …", "No, that is not true.", "no it is not", "yes and".
 _LEADING_BOOLEAN = re.compile(
@@ -76,7 +78,11 @@ def _last_letter(text: str) -> str | None:
         return None if last is None or _LISTED.match(text, last.end()) else last[0]
     if (only := LOWERCASE_LETTER.match(text)) is not None:
         return only[1].upper()
-    if (last := _last_standalone(text, "choice")) is None:
+    last = _last_standalone(text, "choice")
+    if last is None or len(text) - last.end() > 2:
+        for option in deque(_OPTION.finditer(text, last.end() if last else 0), maxlen=1):
+            return option[1]
+    if last is None:
         return None
     before = text[max(0, last.start() - 10) : last.end()]
     return None if "or " in before and _UNDECIDED.search(before) else last[0]
@@ -98,7 +104,9 @@ def _last_boolean(text: str) -> str | None:
 def _last_math(text: str) -> str | None:
     if _is_bare(text):
         expression, rest = formulas.leading_expression(text.strip())
-        if (answer := latex.answer_in_expression(text.strip() if rest.strip(" .") else expression)) is not None:
+        bare = text.strip() if rest.strip(" .") else expression
+        is_derivation = "=" in bare and len(formulas.FORMULA.findall(text)) > 1  # "$x = 5$ and $y = 2x = 10$"
+        if not is_derivation and (answer := latex.answer_in_expression(bare)) is not None:
             return answer
     if (last := _last_standalone(text, "math")) is None:
         formula = formulas.last_formula(text)
