@@ -132,7 +132,7 @@ def _parse_entry(name: str, description: Any) -> Entry:
     if keys:
         allowed = ", ".join(f"`{key}`" for key in (*_ENTRY_KEYS, *_COLUMNS))
         raise CotDistillError(f"The entry {name!r} of the manifest has an unknown key {keys[0]!r}: use {allowed}.")
-    values = (description.get("file_name"), columns.get("prompt"), columns.get("response"))
+    values: list[Any] = [description.get("file_name"), columns.get("prompt"), columns.get("response")]
     if not all(isinstance(value, str) for value in values):
         raise CotDistillError(f"The entry {name!r} of the manifest needs strings: `file_name`, `prompt`, `response`.")
     return Entry(config, *values)
