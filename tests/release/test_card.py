@@ -33,7 +33,7 @@ def test_the_dataset_card_has_the_numbers_of_the_release(full_release: Path) -> 
     assert "| `human-strategyqa` | 2000 | 2290 | 290 | 0 | 100.0 % |" in card.text
     assert "`eval-math` (3072)" in card.text and "`eval-math500` (500)" in card.text
     assert "The paper's 500 test items are unpublished" in card.text and "DMCA notice" in card.text
-    assert "| `cut_gold` | 82 | " in card.text and "| other_teacher | 195 |" in card.text
+    assert "| `cut_gold` | 86 | " in card.text and "| other_teacher | 195 |" in card.text
     assert "streaming=True" in card.text and "SFTTrainer(" in card.text and "type: chat_template" in card.text
     for teacher in ("gpt4o", "gemini", "llama70b"):
         assert f"(`{teacher}`) | " in card.text
