@@ -67,6 +67,14 @@ def small(tmp_path: Path, few_problems: None) -> Path:
     return tmp_path / "release"
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"broken": []}', '{"broken": null, "release": 1}'])
+def test_a_release_with_a_damaged_audit_has_not_passed(small: Path, content: str) -> None:
+    audit(small)
+    assert passed(small)
+    (small / "audit.json").write_text(content)
+    assert not passed(small)
+
+
 def _leak(rows: list[Row], test: Row) -> None:
     rows[0] |= {key: test[key] for key in ("id", "question", "answer", "prompt")}
 
