@@ -1,7 +1,7 @@
 """Where a text concludes, and the answer that it gives there.
 
 >>> find_closing("Leaves are green. The answer is Option (C).", "choice")
-Closing(start=18, end=32, answer='C', denied=False, is_sentence=True)
+Closing(start=18, end=31, answer='C', denied=False, is_sentence=True)
 >>> find_closing("12 + 6 = 18\\n#### 18", "number").answer
 '18'
 """
