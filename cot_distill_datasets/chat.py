@@ -82,7 +82,7 @@ def bos_rule(tokenizer: PreTrainedTokenizerBase) -> BosRule:
     }
     if tokenizer.bos_token is None:
         return BosRule(False)
-    if tokenizer.bos_token in templates.values() or tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id:
+    if tokenizer.bos_token in templates.values() or tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
         return BosRule(True)
     if tokenizer.get_chat_template() in templates:
         return BosRule(False)
