@@ -17,7 +17,7 @@ import atheris
 
 
 with atheris.instrument_imports(include=["cot_distill_datasets"]):
-    from cot_distill_datasets.grading import answers, closings, latex, numbers, tidying
+    from cot_distill_datasets.grading import answers, closings, conclusions, latex, numbers, tidying
 
 KINDS = ("number", "choice", "boolean", "math")
 FRAGMENTS = (
@@ -80,7 +80,7 @@ def check(text: str, other: str, kind: answers.Kind) -> None:
     assert canonical is None or numbers.number_value(canonical) == numbers.number_value(text), (
         "normalizing keeps the value"
     )
-    closings.strip_closing(text, kind)
+    closings.strip_closing(text, kind, conclusions.find_closing(text, kind))
 
 
 if __name__ == "__main__":

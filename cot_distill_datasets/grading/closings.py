@@ -1,12 +1,14 @@
 """Removes the closing sentence from a teacher's text but keeps any reasoning inside it.
 
->>> strip_closing("Add them. The answer is 19 + 18 = 37.", "number")
+>>> from cot_distill_datasets.grading.conclusions import find_closing
+>>> text = "Add them. The answer is 19 + 18 = 37."
+>>> strip_closing(text, "number", find_closing(text, "number"))
 'Add them. 19 + 18 = 37.'
 """
 
 import re
 
-from .conclusions import LEADING_BOOLEAN, LEADING_LETTER, SENTENCE_END, Closing, Kind, find_closing
+from .conclusions import LEADING_BOOLEAN, LEADING_LETTER, SENTENCE_END, Closing, Kind
 from .formulas import leading_expression
 
 
@@ -27,16 +29,15 @@ _OPTION_TEXT = re.compile(r"(?:[^\W\d_]+\W+){0,5}[^\W\d_]+\W*")  # "den", but no
 _MAX_WORDS = 6  # words after an answer that only repeat it ("Option C: nutrients"); more words are reasoning
 
 
-def strip_closing(text: str, kind: Kind, closing: Closing | None = None) -> str:
+def strip_closing(text: str, kind: Kind, closing: Closing | None) -> str:
     """Return `text` without its last sentence if that is its closing sentence, and unchanged otherwise.
 
-    `closing` is the result of `find_closing`, if it is already available.
+    `closing` is what `find_closing` returns for `text`.
 
     Reasoning in the closing sentence is kept: the equation of "The answer is 19 + 18 = 37", or the reason of "The
     answer is C because only 400 is divisible by 100". A sentence without an answer, or one that starts with other
     words ("However, the answer is 29"), does not count as a closing sentence. One with the text of an option does.
     """
-    closing = closing or find_closing(text, kind)
     if closing is None or not closing.is_sentence:
         return text
     tail = text[closing.end :].strip()

@@ -4,6 +4,7 @@ import pytest
 
 from cot_distill_datasets.grading.answers import Kind
 from cot_distill_datasets.grading.closings import strip_closing
+from cot_distill_datasets.grading.conclusions import find_closing
 from cot_distill_datasets.sources.responses import read_response
 
 
@@ -63,11 +64,16 @@ def test_rationale_answer_and_flags_of_a_response(
     assert read_response(text, gold, kind) == result
 
 
-def test_reasoning_in_the_closing_sentence_is_kept() -> None:
-    assert strip_closing("Add them. The answer is 19 + 18 = 37", "number") == "Add them. 19 + 18 = 37."
-    assert strip_closing("Add them. The answer is 37.", "number") == "Add them."
-    assert strip_closing("The answer is 88. Note: odd.", "number") == "The answer is 88. Note: odd."
-    assert strip_closing("It is 5, so the answer is 5", "number") == "It is 5."
-    assert strip_closing("Add them. Therefore, the answer should be 37.", "number") == "Add them."
-    aside = "The answer is 1500 (incorrect, answer should be 1275)"
-    assert strip_closing(aside, "number") == aside
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Add them. The answer is 19 + 18 = 37", "Add them. 19 + 18 = 37."),
+        ("Add them. The answer is 37.", "Add them."),
+        ("The answer is 88. Note: odd.", "The answer is 88. Note: odd."),
+        ("It is 5, so the answer is 5", "It is 5."),
+        ("Add them. Therefore, the answer should be 37.", "Add them."),
+        ("The answer is 1500 (incorrect, answer should be 1275)",) * 2,
+    ],
+)
+def test_reasoning_in_the_closing_sentence_is_kept(text: str, kept: str) -> None:
+    assert strip_closing(text, "number", find_closing(text, "number")) == kept
