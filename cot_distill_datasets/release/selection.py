@@ -7,11 +7,12 @@ from typing import NamedTuple
 from ..benchmarks import BENCHMARKS, EvalItem, benchmark_for_split, layout
 from ..grading.answers import equivalent
 from ..schema import Row, completion_text, normalize_text, question_id
+from ..sources.responses import concludes_otherwise
 from .editions import Edition
 
 
 # Flags of rows that a student must not learn from.
-EXCLUDED_FLAGS = ("denied", "doubtful_gold", "cut_text", "no_rationale")
+EXCLUDED_FLAGS = ("denied", "doubtful_gold", "cut_text", "no_conclusion", "no_rationale")
 
 
 class EvalQuestions(NamedTuple):
@@ -94,6 +95,7 @@ def violations(config: str, rows: list[Row], edition: Edition | None, test_ids: 
         promises |= {
             "are in a test split": lambda row: row["id"] in test_ids,
             "contradict the gold": lambda row: row["is_correct"] is False,
+            "have a rationale that concludes otherwise": _concludes_otherwise,
             "have a flag that this edition excludes": lambda row: not set(EXCLUDED_FLAGS).isdisjoint(row["flags"]),
         }
     if edition and not edition.teachers_own_text:
@@ -110,6 +112,11 @@ def _grade(row: Row) -> bool | None:
     if row["teacher_answer"] is None or "no_gold" in row["flags"]:
         return None
     return equivalent(row["teacher_answer"], row["answer"], BENCHMARKS[row["benchmark"]].answer_kind)
+
+
+def _concludes_otherwise(row: Row) -> bool:
+    kind = BENCHMARKS[row["benchmark"]].answer_kind
+    return bool(row["rationale"]) and concludes_otherwise(row["rationale"], row["answer"], kind, row["choices"])
 
 
 def _completion(row: Row) -> str:

@@ -20,11 +20,14 @@ REPAIRS = {
     "line_break": "a line break written as `\\n` or as a bare backslash was restored",
     "solution_path": "`<Solution Path>` tags of the teacher's prompt were removed",
     "prompt_tag": "other parts of the teacher's prompt were removed (`Solution Path:`, `<answer>`)",
+    "thinking_tag": "`<think>` and `</think>` were removed; only the text behind them concludes",
+    "calculator_mark": "calculator marks of GSM8K (`<<48/2=24>>`) were removed",
     "cut_gold": "a MATH gold that was truncated at its first `}` was completed from the solution",
     "gold_form": "a gold with other text around it (`C.`, `Option B`, an explanation) was reduced to the answer",
     "trailing_zero": "an integer written as `145.0` was changed to `145` in the closing sentence",
     "missing_closing": "the text did not end with a closing sentence; one was added",
     "doubled_closing": "the text had several closing sentences with the same answer; one was kept",
+    "other_layout": "a conclusion in another layout (`#### 18`, `**Answer:** No`) became the closing sentence",
     "gold_appended": "the gold followed a different conclusion of the teacher, which is its `teacher_answer`",
 }
 
@@ -45,8 +48,14 @@ _DESTROYED_NE = re.compile(r" ?\n ?e (?=[^$\n]{1,40}\$)")  # `\\ne`, only inside
 _WRITTEN_BREAK = re.compile(r"(?<!\\)\\+n(?![a-z])")
 _BARE_BREAK = re.compile(r"(?<=[.!?])[ \t]?\\(?:[ \t]+(?=[A-Z$])|\s*\Z)")  # "6 units.\\ The second triangle"
 _DOUBLED = re.compile(r"(?<!\\)\\{2,}(?=[A-Za-z]{2,}|[!$:;,%{}()])")
-_SOLUTION_PATH = re.compile(r"[ \t]*</?(?:step-by-step )?solution path>[ \t]*", re.IGNORECASE)
+_MARKS = (  # flag, pattern, what takes its place
+    ("calculator_mark", re.compile(r"<<[^<>=]*=[^<>]*>>"), ""),
+    # A `</think>` between two texts is left to the reader: only the second text concludes.
+    ("thinking_tag", re.compile(r"\s*<think>\s*|\s*</think>\s*\Z"), "\n"),
+    ("solution_path", re.compile(r"[ \t]*</?(?:step-by-step )?solution path>[ \t]*", re.IGNORECASE), " "),
+)
 _TAG = re.compile(r"[ \t]*</?(?:answer|explanation|conclusion|final answer|br ?/?)>[ \t]*", re.IGNORECASE)
+_TAGGED_ANSWER = re.compile(rf"({CLOSING}:? +)?<answer>\s*([^<>]*[^<>\s])\s*</answer>", re.IGNORECASE)
 _LABEL = re.compile(r"\A\W*(?:step-by-step )?solution path\s*[:>]\s*|\A\W*step-by-step solution:\s*", re.IGNORECASE)
 _FRAMED_CLOSING = re.compile(rf"<({CLOSING} [^<>]*)>", re.IGNORECASE)
 # The letter in an explanation after a gold: "… (ANSWERB", "Hence option A is the greatest", "so D".
@@ -72,11 +81,19 @@ def repair_text(text: str) -> tuple[str, list[str]]:
         repairs += ["line_break"] if broken != restored else []
         repairs += ["double_escape"] if text != broken else []
     if "<" in text or "olution" in text[:40]:
-        untagged = _SOLUTION_PATH.sub(" ", text)
-        repairs += ["solution_path"] if untagged != text else []
-        text = _FRAMED_CLOSING.sub(r"\1", _TAG.sub(" ", _LABEL.sub("", untagged)))
-        repairs += ["prompt_tag"] if text != untagged else []
+        for name, mark, separator in _MARKS:
+            unmarked = mark.sub(separator, text)
+            repairs += [name] if unmarked != text else []
+            text = unmarked
+        stated = _TAGGED_ANSWER.sub(_state_answer, text)
+        untagged = _FRAMED_CLOSING.sub(r"\1", _TAG.sub(" ", _LABEL.sub("", stated)))
+        repairs += ["prompt_tag"] if untagged != text else []
+        text = untagged
     return text.strip(), repairs
+
+
+def _state_answer(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}" if match[1] else f"\n{CLOSING} {match[2]}"
 
 
 def _restore_ne(match: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..grading.answers import CLOSING, equivalent, normalize
 from ..grading.closings import strip_closing
-from ..grading.conclusions import BOXES, LETTERS, Closing, Kind, find_closing
+from ..grading.conclusions import BOXES, LETTERS, SENTENCE_END, Closing, Kind, find_closing
 from ..grading.formulas import last_boxed, without_formulas
 from ..grading.latex import answer_in_expression
 from ..grading.numbers import NUMBER
@@ -19,26 +19,35 @@ from .repairs import has_trailing_zero
 # Conclusions at the end of a text in another form than the closing sentence: "Answer : D", "Hence option A", "the
 # answers is 5", "the statement is therefore False". A rejected answer ("the answer is not C") does not count.
 _STATED = (
-    r"(?i:\b(?:answers?|ans|option|choice|statement|hence|be)\b)(?:(?!(?i:\bnot\b|n't|incorrect))[^.\n]){{0,40}}?"
+    r"(?i:\b(?:answers?|ans|option|choice|statement|hence|be)\b)(?:(?!(?i:\bnot\b|n't|incorrect))[^.\n]){{0,80}}?"
     r"[\s:.(]({answer})\)?(?: is (?:the )?(?:correct|answer))?\W*\Z"
 )
+# A mark in the last line, before the text of an option: "**Answer:** garden", `\\boxed{\\text{garden}}`.
+_OPTION_LABEL = re.compile(r"(?i:####|\banswer(?:\*\*)?\s*[:=]|\\boxed\{(?:\\text\{)?)(?=[^\n]*\Z)")
+_END_OF_THOUGHT = "</think>"
+_MAX_WORDS_BEHIND = 8  # behind a label or box that ends a text: "Answer: (B) garden", `\boxed{8}$ ways`
 _MAX_BARE_ANSWER = 12  # characters of a text that is only an answer
 _NUMBER = NUMBER.pattern.replace(r"(?<![\w.])", "")
-_THEREFORE = rf"|\b(?:Therefore|Thus|Hence|So),?\s(?:(?!\d)[^.\n=]){{0,40}}?(?<![\w.])({_NUMBER})[^\d=.]{{0,40}}\.?\Z"
+_SO = r"\b(?:Therefore,?|Thus,?|Hence,?|So,?|Conclusion:)\s"
+_UNIT = r"(?:(?![.!?]\s)[^\d=]){0,40}\Z"
+_THEREFORE = rf"|{_SO}(?:(?!\d)[^.\n=]){{0,80}}?(?<![\w.])({_NUMBER})[^\d=.]{{0,40}}\.?\Z"
+# "which is 13.", "60 / 2 = 30 envelopes", "so $m + n = 527$.", "Therefore, 27 cubes have no paint."
+_LAST_NUMBER = rf"(?:\b(?:is|are|be|remains)|[=:])\s*(?:\$|\\\()?({_NUMBER})\$?{_UNIT}{_THEREFORE}"
+# "Conclusion: The area is \( 2\sqrt{3} \) cm²."
+_LAST_FORMULA = rf"|{_SO}(?:(?![.!?]\s)[^=\n]){{0,100}}?\bis\s+(\\\([^=\n]+?\\\)|\$[^$=\n]+\$){_UNIT}"
 _FINAL = {
     "choice": re.compile(_STATED.format(answer=r"[A-E](?!\w)")),
     "boolean": re.compile(_STATED.format(answer=r"(?i:true|false)")),
-    "number": re.compile(_STATED.format(answer=_NUMBER) + _THEREFORE),
-    # "so $m + n = 527$.", "Therefore, 27 cubes have no paint."
-    "math": re.compile(rf"(?:\b(?:is|are|be)|[=:])\s*\$?({_NUMBER})\$?[^\d=]{{0,40}}\Z{_THEREFORE}"),
+    "number": re.compile(f"{_STATED.format(answer=_NUMBER)}|{_LAST_NUMBER}"),
+    "math": re.compile(_LAST_NUMBER + _LAST_FORMULA),
 }
 # Conclusions of AQuA's texts, which come from forums.
 _INFORMAL = re.compile(r"(?:\bIMO|\bi\.?e\.?|\bOA is correct -|[.=]|\bis in)\s*\(?([A-E])\)?\W*\Z")
 # "… Answer: D", which would repeat the closing sentence that is added after it.
 _LABELLED = re.compile(r"(?:\A|(?<=[\s.]))(?:Answer|ANSWER|Ans|ANS)\b\s*(?:is|:|\.)?\s*\(?[A-E]\)?\W*\Z")
-_CALCULATION = re.compile(r"<<[^<>]*>>")  # GSM8K's marks: "$<<48/2=24>>24"
 _PRICE = re.compile(r"\\\$|\$(?=\s?[\d,]*\d(?![\d,]*[\\^_{a-z]))")
-_ONE_ARGUMENT = re.compile(r"\\[dt]?frac\s*\{[^{}]*\}\s*(?:\\[)\]]|\$|\Z)")  # `\frac{1}\)`
+# `\frac{1}\)`, `\frac{x})`, `\binom{5}`
+_ONE_ARGUMENT = re.compile(r"\\(?:[dt]?frac|[dt]?binom)\s*\{[^{}]*\}(?!\s*(?:[{\w]|\\[A-Za-z]))")
 
 
 def read_response(
@@ -48,24 +57,55 @@ def read_response(
 
     Teachers were shown the gold, and some added it after their own conclusion: "The answer is 412. The answer is 322".
     Then the first one is the teacher's answer. A text may name an option instead of its letter ("The answer is den").
+    Only the text behind `</think>` concludes.
     """
-    closing = find_closing(text, kind)
-    answer = _option(text, closing, choices) or conclusion(text, kind, closing)
+    *thoughts, text = text.split(_END_OF_THOUGHT)
+    rationale, answer, flags = _read_visible(text.strip(), gold, kind, choices)
+    if thoughts:
+        rationale = "\n".join(part.strip() for part in (*thoughts, rationale)).strip()
+        flags.append("thinking_tag")
+    if answer is not None and "gold_appended" not in flags and concludes_otherwise(rationale, answer, kind, choices):
+        flags.append("denied")
+    return rationale, answer, flags
+
+
+def without_thinking_tags(text: str) -> str:
+    """Return a text in which a line break takes the place of each `</think>`."""
+    return "\n".join(part.strip() for part in text.split(_END_OF_THOUGHT))
+
+
+def concludes_otherwise(rationale: str, answer: str, kind: Kind, choices: Sequence[str]) -> bool:
+    """Whether a rationale rejects `answer`, or concludes with another one in any layout.
+
+    A label or box in the middle of a text does not conclude it ("correct answers: 12"); a sentence does.
+    """
+    closing = _find_conclusion(rationale, kind, choices)
+    if closing is None or closing.answer is None:
+        return closing is not None and closing.denied
+    return not equivalent(closing.answer, answer, kind)
+
+
+def _read_visible(
+    text: str, gold: str | None, kind: Kind, choices: Sequence[str]
+) -> tuple[str, str | None, list[str]]:
+    closing = _find_conclusion(text, kind, choices)
+    answer = conclusion(text, kind, closing)
     once = strip_closing(text, kind, closing)
     if once == text:
-        return _without_closing(text, answer, kind, closing)
+        return _without_closing(text, answer, kind, closing, choices)
     flags = ["trailing_zero"] if has_trailing_zero(text[len(once) :].rpartition(CLOSING)[2]) else []
     if closing and answer is None and text[closing.end :].strip():  # "The answer is den", without the options
         flags.append("missing_closing")
     rationale = once
-    while (shorter := strip_closing(rationale, kind, earlier := find_closing(rationale, kind))) != rationale:
-        before = earlier.answer if earlier else None
+    while True:
+        shorter, before = _without_conclusion(rationale, kind, choices)
         if before and answer and not equivalent(before, answer, kind):
             if rationale == once and gold and equivalent(answer, gold, kind):
                 return shorter, before, [*flags, "gold_appended"]
             break
+        if shorter == rationale:
+            break
         rationale = shorter
-    rationale = _without_layout(rationale, answer, kind)
     return rationale, answer, [*flags, "doubled_closing"] if rationale != once else flags
 
 
@@ -80,7 +120,7 @@ def conclusion(text: str, kind: Kind, closing: Closing | None) -> str | None:
         return closing.answer
     if _is_bare(text):
         return normalize(text, kind)
-    final = _FINAL[kind].search(text[-120:]) or (_INFORMAL.search(text[-120:]) if kind == "choice" else None)
+    final = _FINAL[kind].search(text[-200:]) or (_INFORMAL.search(text[-120:]) if kind == "choice" else None)
     return normalize(final[final.lastindex or 1], kind) if final else None
 
 
@@ -89,39 +129,68 @@ def _behind(text: str, closing: Closing) -> str:
 
 
 def _without_closing(
-    text: str, answer: str | None, kind: Kind, closing: Closing | None
+    text: str, answer: str | None, kind: Kind, closing: Closing | None, choices: Sequence[str]
 ) -> tuple[str, str | None, list[str]]:
     flags = ["missing_closing", *(["denied"] if answer is None and closing and closing.denied else [])]
     if answer is None and _is_truncated(text):
         flags.append("cut_text")
     if _is_bare(text) and normalize(text, kind) == answer is not None:
         return "", answer, flags  # only the answer
-    text = _without_layout(text, answer, kind)
+    shorter, stated = _without_conclusion(text, kind, choices)
+    if shorter != text and answer and stated and equivalent(stated, answer, kind):
+        text = shorter
+        flags.append("other_layout")
     return (_LABELLED.sub("", text).strip() if kind == "choice" else text), answer, flags
 
 
-def _without_layout(text: str, answer: str | None, kind: Kind) -> str:
-    """Remove a last line like `#### 18` or `**Answer:** No` that concludes as the closing sentence will."""
-    layout = find_closing(text, kind)
-    if layout is None or layout.is_sentence or layout.answer is None or text.startswith(BOXES, layout.start):
-        return text
-    line = text.rfind("\n", 0, layout.start) + 1
-    behind = text[layout.end :].strip()
-    is_last = "\n" not in behind and "=" not in behind and not text[line : layout.start].strip(" *_")
-    return text[:line].rstrip() if is_last and answer and equivalent(layout.answer, answer, kind) else text
+def _without_conclusion(text: str, kind: Kind, choices: Sequence[str]) -> tuple[str, str | None]:
+    """Return a text without the sentence or line that concludes it, and the answer stated there.
+
+    A conclusion that is part of the reasoning stays: "so $P = \\boxed{2}$". Both are what they were without one.
+    """
+    closing = _find_conclusion(text, kind, choices)
+    if closing is None:
+        return text, None
+    if closing.is_sentence:
+        shorter = strip_closing(text, kind, closing)
+        return shorter, closing.answer if shorter != text else None
+    conclusion_line, _, rest = text[closing.end :].lstrip(" *:\n").partition("\n")
+    is_reasoning = "=" in conclusion_line or len(conclusion_line.split()) > _MAX_WORDS_BEHIND
+    if text.startswith(BOXES, closing.start) or is_reasoning or not _begins_statement(text, closing):
+        return text, closing.answer
+    before = text[: closing.start].rstrip(" *_\n")
+    return f"{before}\n{rest}".strip(), closing.answer
 
 
-def _option(text: str, closing: Closing | None, choices: Sequence[str]) -> str | None:
-    """Return the letter of the option whose text follows the conclusion, if it names no letter."""
-    if closing is None or closing.answer is not None or closing.denied:
-        return None
-    stated = _plain(text[closing.end :])
-    letters = [letter for letter, choice in zip(LETTERS, choices) if _plain(choice) == stated != ""]
-    return letters[0] if len(letters) == 1 else None
+def _begins_statement(text: str, closing: Closing) -> bool:
+    before = text[: closing.start].rstrip(" *_")
+    return text.startswith("####", closing.start) or before.endswith(("\n", ".", "!", "?")) or not before
+
+
+def _find_conclusion(text: str, kind: Kind, choices: Sequence[str]) -> Closing | None:
+    """Return what `find_closing` does, also where the text of an option takes the place of its letter.
+
+    A label in the middle of a text does not conclude it: "To find the answer: 1. Add the pens. …".
+    """
+    closing = find_closing(text, kind)
+    if closing is None and choices and (label := _OPTION_LABEL.search(text)) is not None:
+        closing = Closing(*label.span(), None, False, False)
+    if closing is None or closing.denied:
+        return closing
+    behind = text[closing.end :].strip()
+    if not (closing.is_sentence or text.startswith(("####", *BOXES), closing.start)):
+        is_short = len(behind.split()) <= _MAX_WORDS_BEHIND and "=" not in behind
+        if "\n" in behind or not (is_short or _begins_statement(text, closing)):
+            return None
+    if closing.answer is None:
+        stated = {_plain(behind), _plain(SENTENCE_END.split(behind, maxsplit=1)[0])} - {""}
+        letters = [letter for letter, choice in zip(LETTERS, choices) if _plain(choice) in stated]
+        closing = closing._replace(answer=letters[0] if len(letters) == 1 else None)
+    return closing if closing.answer or closing.is_sentence else None
 
 
 def _plain(text: str) -> str:
-    return text.strip().strip(".*\"'$ ").casefold()
+    return text.strip().strip(".*\"'$:{} ").casefold()
 
 
 def _is_bare(text: str) -> bool:
@@ -130,10 +199,10 @@ def _is_bare(text: str) -> bool:
 
 def _is_truncated(text: str) -> bool:
     """Whether a text ends in the middle, as some of GPT-4o's texts on MATH do inside a formula."""
-    text = _CALCULATION.sub("", text)
+    has_open_formula = text.count("$") % 2 == 1 and _PRICE.sub("", without_formulas(text)).count("$") % 2 == 1
     return (
-        text.endswith(",")
+        text.endswith((",", " and"))
         or text.count("{") != text.count("}")
-        or _PRICE.sub("", without_formulas(text)).count("$") % 2 == 1
+        or (has_open_formula and not text.endswith((".", "!", "?")))
         or _ONE_ARGUMENT.search(text[-40:]) is not None
     )

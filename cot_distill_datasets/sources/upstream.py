@@ -19,7 +19,7 @@ from ..schema import ConfigRows, Gold, Golds, Row, Source, cot_row, question_id
 from .manifest import Entry, data_path, read_manifest
 from .questions import parse_question
 from .repairs import repair_gold, repair_text
-from .responses import read_response
+from .responses import read_response, without_thinking_tags
 
 
 GOLD_TEACHER = "answer"  # its files hold the golds
@@ -112,7 +112,7 @@ def _row(entry: Entry, index: int, raw: dict[str, Any], golds: Golds) -> Row | N
     doubtful = ["doubtful_gold"] if gold and answer is None else []
     return cot_row(
         config, question, choices, answer,
-        rationale=rationale, teacher_answer=teacher_answer, teacher_text=text,
+        rationale=rationale, teacher_answer=teacher_answer, teacher_text=without_thinking_tags(text),
         source=f"data/{entry.file_name}#{index}",
         flags=list(dict.fromkeys([*repairs, *text_repairs, *flags, *doubtful])),
     )  # fmt: skip
