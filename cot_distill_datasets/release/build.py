@@ -52,8 +52,8 @@ def build(
         checkout = stack.enter_context(manifest.clone_or_open(str(upstream_source))) if upstream_source else None
         data = manifest.data_folder(checkout) if checkout else None
         names = [name for name, split in TEST_SPLITS.items() if split.embedded or checkout or benchmarks]
-        splits = read_test_splits(names, benchmarks, checkout, hub=checkout is not None)
-        sources = [arith.source()]
+        splits, unreadable = read_test_splits(names, benchmarks, checkout, hub=checkout is not None)
+        sources = [arith.source(), Source(skipped=unreadable)]
         if data:
             needed = BENCHMARKS if chosen.keeps_test_questions or unchecked else splits
             sources.append(upstream.source(data, needed))
@@ -75,9 +75,14 @@ def build(
 
 def _index(sources: list[Source], edition: Edition, configs: list[ConfigStats], tested: Collection[str]) -> Release:
     absent = sorted({name for source in sources for name in source.missing})
-    left_out = {name: reason for source in sources for name, reason in source.skipped.items()}
+    left_out = {_encodable(name): _encodable(reason) for source in sources for name, reason in source.skipped.items()}
     unchecked = sorted({config.benchmark for source in sources for config in source.readers} - set(tested))
     return Release(version("cot-distill"), edition, GRADER_VERSION, configs, absent, left_out, unchecked)
+
+
+def _encodable(text: str) -> str:
+    """Escape the lone surrogates of a text that names the content of a file."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _require_complete(sources: list[Source]) -> None:

@@ -23,6 +23,7 @@ from ..names import ConfigName
 
 MANIFEST = "dataset_info.json"
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # a lone one, which JSON may have and UTF-8 cannot encode
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _REPOSITORY = re.compile(r"(?:https|ssh|file)://")  # not `ext::`, which runs a command
 
@@ -135,6 +136,8 @@ def _parse_entry(name: str, description: Any) -> Entry:
     values: list[Any] = [description.get("file_name"), columns.get("prompt"), columns.get("response")]
     if not all(isinstance(value, str) for value in values):
         raise CotDistillError(f"The entry {name!r} of the manifest needs strings: `file_name`, `prompt`, `response`.")
+    if SURROGATE.search("".join(values)):
+        raise CotDistillError(f"The entry {name!r} of the manifest has a lone surrogate, which UTF-8 cannot encode.")
     return Entry(config, *values)
 
 

@@ -3,7 +3,6 @@
 `benchmarks.py` lists the files and canonical Hub datasets of each benchmark. Here each layout becomes an `EvalItem`.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,18 +14,14 @@ from ..benchmarks import TEST_SPLITS, EvalItem
 from ..errors import CotDistillError
 from ..grading.answers import normalize
 from ..grading.formulas import last_boxed
+from ..names import eval_config
 from . import arith
 from .questions import parse_question
+from .records import load_records
 from .repairs import repair_text
 
 
-_MALFORMED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)  # raised by a row with a different layout
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError)  # raised by a row with a different layout
 _LABEL = re.compile(r"\s*\(?[A-J]\)")  # of an option of AQuA
 # `type` of the MATH files; the paper uses four of the seven subjects.
 _MATH_TYPES = {"Prealgebra", "Algebra", "Counting & Probability", "Number Theory"}
@@ -34,23 +29,27 @@ _MATH_TYPES = {"Prealgebra", "Algebra", "Counting & Probability", "Number Theory
 
 def read_test_splits(
     names: Iterable[str], benchmarks: Path | None, upstream: Path | None, *, hub: bool
-) -> dict[str, list[EvalItem]]:
+) -> tuple[dict[str, list[EvalItem]], dict[str, str]]:
     """Return the test splits among `names` that are available, in their order; `hub` allows a download.
 
-    Raises CotDistillError if a file does not have the layout of its benchmark.
+    The second value has the reason for each split that cannot be read, by the name of its config.
     """
     splits: dict[str, list[EvalItem]] = {}
+    unreadable: dict[str, str] = {}
     for name in names:
-        is_embedded = TEST_SPLITS[name].embedded
-        items = embedded_split(name) if is_embedded else _from_file(name, benchmarks, upstream)
-        if items is None and hub:
-            try:
+        try:
+            is_embedded = TEST_SPLITS[name].embedded
+            items = embedded_split(name) if is_embedded else _from_file(name, benchmarks, upstream)
+            if items is None and hub:
                 items = _from_hub(name)
-            except ConnectionError:  # no other split can be downloaded either
-                hub = False
-        if items:
-            splits[name] = items
-    return splits
+        except ConnectionError:  # no other split can be downloaded either
+            hub = False
+        except CotDistillError as error:
+            unreadable[eval_config(name)] = str(error)
+        else:
+            if items:
+                splits[name] = items
+    return splits, unreadable
 
 
 def embedded_split(name: str) -> list[EvalItem]:
@@ -62,18 +61,8 @@ def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> lis
     split = TEST_SPLITS[name]
     for folder, relative in ((benchmarks, split.test_file), (upstream, split.upstream_test)):
         if folder and relative and (path := folder / relative).is_file():
-            try:
-                return list(_items(name, _read(path), relative))
-            except (OSError, *_MALFORMED) as error:
-                raise CotDistillError(f"Cannot read the test file {path} as {name}: {error!r}.") from error
+            return list(_items(name, load_records(path, relative), relative))
     return None
-
-
-def _read(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM
-    if text.lstrip().startswith("["):
-        return json.loads(text)
-    return (json.loads(line) for line in text.split("\n") if line.strip())  # not `splitlines`: U+2028 is text
 
 
 def _from_hub(name: str) -> list[EvalItem] | None:
@@ -86,32 +75,39 @@ def _from_hub(name: str) -> list[EvalItem] | None:
             raise
         except OSError:  # no such dataset, or the token cannot see it
             return None
-        try:
-            items += _items(name, rows, "/".join(filter(None, (repo, config, split))))
-        except _MALFORMED as error:
-            raise CotDistillError(f"Cannot read the Hub dataset {repo} as {name}: {error!r}.") from error
+        items += _items(name, rows, "/".join(filter(None, (repo, config, split))))
     return items or None
 
 
 def _items(name: str, rows: Iterable[dict[str, Any]], source: str) -> Iterator[EvalItem]:
-    """Yield the items; rows of MATH that are not in the paper's subjects are skipped."""
-    kind = TEST_SPLITS[name].answer_kind
+    """Yield the items; rows of MATH that are not in the paper's subjects are skipped.
+
+    Raises CotDistillError, which names the row, if one does not have the layout of the split.
+    """
     for index, row in enumerate(rows):
-        if name == "math" and row["type"] not in _MATH_TYPES:
-            continue
-        question, choices, gold = _question(name, row)
-        if (answer := normalize(str(gold), kind)) is None:
-            raise ValueError(f"the gold of row {index} is not a {kind}: {gold!r}")
-        "".join([question, *choices, answer]).encode()  # a lone surrogate is a ValueError
-        yield EvalItem(question.strip(), choices, answer, f"{source}#{index}")
+        try:
+            if name == "math" and row["type"] not in _MATH_TYPES:
+                continue
+            yield _item(name, row, f"{source}#{index}")
+        except _MALFORMED as error:
+            raise CotDistillError(f"{source}: row {index} is not a test question of {name}: {error!r}.") from error
 
 
-def _question(name: str, row: dict[str, Any]) -> tuple[str, list[str], str]:
+def _item(name: str, row: dict[str, Any], place: str) -> EvalItem:
+    question, choices, gold = _question(name, row)
+    kind = TEST_SPLITS[name].answer_kind
+    if not isinstance(gold, str | int | float) or (answer := normalize(str(gold), kind)) is None:
+        raise ValueError(f"the gold is not a {kind}: {gold!r}")
+    "".join([question, *choices, answer]).encode()  # a lone surrogate is a ValueError
+    return EvalItem(question.strip(), choices, answer, place)
+
+
+def _question(name: str, row: dict[str, Any]) -> tuple[str, list[str], Any]:
     """Return (question, choices, gold) of a row in the layout of its split."""
     if name == "svamp":  # joined by one space, as all 700 of the paper's training questions are
-        return f"{row['Body'].strip()} {row['Question'].strip()}", [], str(row["Answer"])
+        return f"{row['Body'].strip()} {row['Question'].strip()}", [], row["Answer"]
     if name == "gsm8k":
-        return row["question"], [], row["answer"].rpartition("####")[2]
+        return row["question"], [], str(row["answer"]).rpartition("####")[2]
     if name == "aqua":
         return row["question"], [_LABEL.sub("", option).strip() for option in row["options"]], row["correct"]
     if name in ("math", "math500"):

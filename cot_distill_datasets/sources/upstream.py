@@ -5,19 +5,18 @@ upstream = source(data, BENCHMARKS)
 rows = upstream.readers[ConfigName.parse("gpt4o-l5-svamp")](upstream.golds).rows
 """
 
-import json
-import re
 from collections.abc import Collection
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from ..benchmarks import BENCHMARKS
-from ..errors import CotDistillError
+from ..errors import CotDistillError, nearest
 from ..grading.tidying import tidy
 from ..schema import ConfigRows, Gold, Golds, Row, Source, cot_row, question_id
-from .manifest import Entry, data_path, read_manifest
+from .manifest import SURROGATE, Entry, data_path, read_manifest
 from .questions import parse_question
+from .records import load_records
 from .repairs import repair_gold, repair_text
 from .responses import read_response, without_thinking_tags
 
@@ -25,7 +24,6 @@ from .responses import read_response, without_thinking_tags
 GOLD_TEACHER = "answer"  # its files hold the golds
 MAX_TEXT = 100_000  # characters of one field; the longest of the release has 13,045
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SOLUTION = "solution"  # the column of MATH's own solutions
 _OTHER_RESPONSE = "_output"  # `chatgpt_output` in a file whose column is `gemini_output`
 
@@ -69,17 +67,18 @@ def read_golds(entry: Entry, data: Path) -> dict[str, Gold]:
     """
     kind = BENCHMARKS[entry.config.benchmark].answer_kind
     golds = {}
-    for index, row in enumerate(_read_json(entry, data)):
+    for index, row in enumerate(load_records(data_path(entry, data), entry.file_name)):
         question, choices, _ = _question(entry, index, row)
         released = _text(entry, index, row, entry.response_column)
-        answer, repairs = repair_gold(released, kind, row.get(_SOLUTION))
+        solution = None if row.get(_SOLUTION) is None else _text(entry, index, row, _SOLUTION)
+        answer, repairs = repair_gold(released, kind, solution)
         golds[question_id(entry.config.benchmark, question, choices)] = Gold(answer, released, repairs)
     return golds
 
 
 def read_rows(entry: Entry, data: Path, golds: Golds) -> ConfigRows:
     """Return the entry's rows, each joined to its gold by question id. Raises the errors of `read_golds`."""
-    loaded = _read_json(entry, data)
+    loaded = load_records(data_path(entry, data), entry.file_name)
     rows, dropped = [], {"other_teacher": 0, "no_answer": 0, "empty": 0}
     for index, raw in enumerate(loaded):
         if entry.response_column not in raw and any(key.endswith(_OTHER_RESPONSE) for key in raw):
@@ -118,30 +117,6 @@ def _row(entry: Entry, index: int, raw: dict[str, Any], golds: Golds) -> Row | N
     )  # fmt: skip
 
 
-def _read_json(entry: Entry, data: Path) -> list[dict[str, Any]]:
-    """Return the rows of the entry's file: a list of objects without repeated keys."""
-    try:
-        loaded = json.loads(data_path(entry, data).read_bytes(), object_pairs_hook=_object)
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
-        raise CotDistillError(f"{entry.file_name}: cannot be read: {error}.") from error
-    if not isinstance(loaded, list):
-        raise CotDistillError(f"{entry.file_name}: does not hold a list of rows.")
-    for index, row in enumerate(loaded):
-        if not isinstance(row, dict):
-            problem = "has a repeated key" if isinstance(row, _Repeated) else "is not an object"
-            raise CotDistillError(f"{entry.file_name}: row {index} {problem}.")
-    return loaded
-
-
-class _Repeated(list[tuple[str, Any]]):
-    """A JSON object with a repeated key. `json` would silently keep the last value."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
-    unique = dict(pairs)
-    return unique if len(unique) == len(pairs) else _Repeated(pairs)
-
-
 def _question(entry: Entry, index: int, row: dict[str, Any]) -> tuple[str, list[str], list[str]]:
     """Return (question, choices, repairs)."""
     question, choices, repairs = _parse(_text(entry, index, row, entry.question_column))
@@ -160,14 +135,17 @@ def _parse(text: str) -> tuple[str, list[str], list[str]]:
 
 def _text(entry: Entry, index: int, row: dict[str, Any], column: str) -> str:
     text = row.get(column)
-    if entry.config.teacher == GOLD_TEACHER and type(text) in (int, float):
+    if entry.config.teacher == GOLD_TEACHER and column == entry.response_column and type(text) in (int, float):
         text = str(text)
-    if not isinstance(text, str):
-        problem = "no text"
-    elif not text.isascii() and _SURROGATE.search(text):
-        problem = "a lone surrogate"
+    if column not in row:
+        problem = f"no column {column!r}: use {nearest(column, row)}"
+    elif not isinstance(text, str):
+        value = "null" if text is None else repr(text)
+        problem = f"{value:.40} in column {column!r}: text is expected"
+    elif not text.isascii() and SURROGATE.search(text):
+        problem = f"a lone surrogate in column {column!r}: UTF-8 cannot encode it"
     elif len(text) > MAX_TEXT:
-        problem = f"{len(text):,} characters (at most {MAX_TEXT:,} are allowed)"
+        problem = f"{len(text):,} characters in column {column!r}: at most {MAX_TEXT:,} are allowed"
     else:
         return text
-    raise CotDistillError(f"{entry.file_name}: row {index} has {problem} in column {column!r}.")
+    raise CotDistillError(f"{entry.file_name}: row {index} has {problem}.")

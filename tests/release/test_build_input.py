@@ -1,11 +1,14 @@
 """A build names each bad input with its file and row, skips it, and writes the rest; a wrong folder stops it."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from support import run_build
+from support import copy_upstream, run_build
 
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.release.build import build
@@ -19,12 +22,19 @@ BAD_FILES = {
     "not UTF-8": (b"\xff\xfe\x00", []),
     "Windows-1252": ('[{"instruction": "2 €?", "output": "2"}]'.encode("cp1252"), ["utf-8"]),
     "deeply nested": (b"[" * 100_000, []),
-    "not a list": (b'{"a": 1}', ["list"]),
-    "row is a number": (b'[{"instruction": "2?", "output": "2"}, 7]', ["row 1"]),
-    "response is null": (b'[{"instruction": "2?", "output": null}]', ["row 0", "'output'"]),
-    "response is a number": (b'[{"instruction": "2?", "output": 2}]', ["row 0", "'output'"]),
-    "response is NaN": (b'[{"instruction": "2?", "output": NaN}]', ["row 0", "'output'"]),
-    "question is a list": (b'[{"instruction": ["2?"], "output": "2"}]', ["row 0", "'instruction'"]),
+    "not a list": (b'{\n"a": 1}', ["list"]),
+    "row is a number": (b'[{"instruction": "2?", "output": "2"}, 7]', ["row 1", "object"]),
+    "response is null": (b'[{"instruction": "2?", "output": null}]', ["row 0", "null", "'output'", "text"]),
+    "response is a number": (b'[{"instruction": "2?", "output": 2}]', ["row 0", "2", "'output'", "text"]),
+    "response is NaN": (b'[{"instruction": "2?", "output": NaN}]', ["row 0", "nan", "'output'", "text"]),
+    "question is a list": (b'[{"instruction": ["2?"], "output": "2"}]', ["row 0", "'instruction'", "text"]),
+    "another column": (b'[{"instruction": "2?", "outputs": "2"}]', ["row 0", "'output'", "`outputs`"]),
+    "a column that is a lone surrogate": (b'[{"\\ud800": "2?", "output": "2"}]', ["row 0", "'instruction'"]),
+    "question has a lone surrogate": (
+        b'[{"instruction": "2 \\udfff?", "output": "2"}]',
+        ["row 0", "surrogate", "'instruction'"],
+    ),
+    "a broken line": (b'{"instruction": "2 pens?", "output": "2"}\n{"instruction": ', ["row 1", "JSON Lines"]),
     "question is empty": (b'[{"instruction": "  ", "output": "2"}]', ["row 0", "question"]),
     "repeated key": (b'[{"instruction": "2?", "output": "2", "output": "3"}]', ["row 0", "key"]),
     "lone surrogate": (b'[{"instruction": "2?", "output": "\\ud800 The answer is 2"}]', ["row 0", "surrogate"]),
@@ -58,6 +68,95 @@ def test_a_bad_file_is_named_and_the_rest_is_built(
     assert {"gpt4o-l2-svamp", "answer-svamp", "oracle-l3-arith"} <= {config.name for config in release.configs}
     assert list(release.left_out) == ["gpt4o-l1-svamp"]
     assert not (tmp_path / "out/data/gpt4o-l1-svamp").exists()
+
+
+@pytest.mark.parametrize("layout", ["JSON Lines", "JSON Lines with a BOM and an empty line", "Parquet"])
+def test_a_file_in_another_layout_gives_the_same_rows(
+    tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path, layout: str
+) -> None:
+    data = small_upstream / "data"
+    build(tmp_path / "list", small_upstream, stand_in_benchmarks)
+    rows = json.loads((data / FILE).read_bytes())
+    if layout == "Parquet":
+        name = "level1.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), data / name)
+        manifest = data / "dataset_info.json"
+        manifest.write_text(manifest.read_text().replace(FILE, name))
+    else:
+        name, is_edited = FILE, "BOM" in layout
+        lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n" * is_edited
+        (data / FILE).write_text(lines, encoding="utf-8-sig" if is_edited else "utf-8")
+    build(tmp_path / "other", small_upstream, stand_in_benchmarks)
+    folders = (tmp_path / out / "data/gpt4o-l1-svamp" for out in ("list", "other"))
+    first, second = (pq.read_table(next(folder.iterdir())).to_pylist() for folder in folders)
+    assert len(first) > 0
+    assert second == [row | {"source": row["source"].replace(FILE, name)} for row in first]
+
+
+@pytest.mark.parametrize("solution", ["12", '["\\\\boxed{4}"]', '{"text": "4"}', '"\\ud800"', "true"])
+def test_a_solution_that_is_no_text_is_named_and_the_rest_is_built(
+    tmp_path: Path,
+    stand_in: Path,
+    stand_in_benchmarks: Path,
+    few_problems: None,
+    capsys: pytest.CaptureFixture[str],
+    solution: str,
+) -> None:
+    upstream = copy_upstream(stand_in, tmp_path / "upstream", "math_onlyans", "math_human", "SVAMP_ChatGPT_level1")
+    path = upstream / "data/math_human.json"
+    rows = json.loads(path.read_bytes())
+    path.write_text(json.dumps(rows[:1])[:-1] + f', {{"problem": "2?", "output": "4", "solution": {solution}}}]')
+    assert run_build(tmp_path / "out", upstream, stand_in_benchmarks) == 1
+    error = capsys.readouterr().err
+    assert [datum for datum in ("math_human.json: row 1", "'solution'") if datum not in error] == []
+    release = _release(tmp_path / "out")
+    assert "gpt4o-l1-svamp" in {stats.name for stats in release.configs}
+    assert release.left_out.keys() == {"answer-math", "human-math"}
+
+
+@pytest.mark.parametrize(
+    ("split", "file", "row"),
+    [
+        ("gsm8k", "gsm8k/test.jsonl", {"question": "2 \ud800?", "answer": "#### 2"}),
+        ("aqua", "aqua/test.json", {"question": "2?", "options": ["A)2", "B)\ud800"], "correct": "A"}),
+        ("math", "math_full/test.jsonl", {"problem": "2?", "type": "Algebra", "solution": 2}),
+        ("math500", "math500/test.jsonl", {"problem": "2?", "solution": ["2"]}),
+        ("math500", "math500/test.jsonl", {"problem": "2?", "answer": {"text": "2"}, "solution": "2"}),
+    ],
+    ids=["surrogate in the question", "surrogate in an option", "number", "list", "object"],
+)
+def test_a_broken_test_question_is_named_and_the_rest_is_built(
+    tmp_path: Path,
+    small_upstream: Path,
+    stand_in_benchmarks: Path,
+    capsys: pytest.CaptureFixture[str],
+    split: str,
+    file: str,
+    row: dict[str, object],
+) -> None:
+    benchmarks = Path(shutil.copytree(stand_in_benchmarks, tmp_path / "benchmarks"))
+    (benchmarks / file).write_text(json.dumps([row]))
+    assert run_build(tmp_path / "out", small_upstream, benchmarks) == 1
+    assert f"skipped: eval-{split}: {file}: row 0 " in capsys.readouterr().err
+    release = _release(tmp_path / "out")
+    assert list(release.left_out) == [f"eval-{split}"]
+    assert "gpt4o-l1-svamp" in {stats.name for stats in release.configs}
+    assert run_build(tmp_path / "strict", small_upstream, benchmarks, "--strict") == 2
+
+
+@pytest.mark.parametrize("change", ['"file_name": "SVAMP', '"response": "'], ids=["file", "column"])
+def test_a_lone_surrogate_in_the_manifest_is_named_and_the_rest_is_built(
+    tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    manifest = small_upstream / "data/dataset_info.json"
+    entries = manifest.read_text()
+    key = '"SVAMP_ChatGPT_level1"'
+    before, entry = entries.split(key)
+    manifest.write_text(before + key + entry.replace(change, change + "\\udc80", 1))
+    assert run_build(tmp_path / "out", small_upstream, stand_in_benchmarks) == 1
+    error = capsys.readouterr().err
+    assert [datum for datum in ("'SVAMP_ChatGPT_level1'", "surrogate") if datum not in error] == []
+    assert list(_release(tmp_path / "out").left_out) == ["SVAMP_ChatGPT_level1"]
 
 
 def test_a_config_without_rows_is_skipped(tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path) -> None:
