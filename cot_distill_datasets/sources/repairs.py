@@ -57,6 +57,7 @@ _MARKS = (  # flag, pattern, what takes its place
 _TAG = re.compile(r"[ \t]*</?(?:answer|explanation|conclusion|final answer|br ?/?)>[ \t]*", re.IGNORECASE)
 _TAGGED_ANSWER = re.compile(rf"({CLOSING}:? +)?<answer>\s*([^<>]*[^<>\s])\s*</answer>", re.IGNORECASE)
 _LABEL = re.compile(r"\A\W*(?:step-by-step )?solution path\s*[:>]\s*|\A\W*step-by-step solution:\s*", re.IGNORECASE)
+_EMPTY_CLOSING = re.compile(rf"\s+{CLOSING}:?\s*\Z")  # before an `<answer>` without content
 _FRAMED_CLOSING = re.compile(rf"<({CLOSING} [^<>]*)>", re.IGNORECASE)
 # The letter in an explanation after a gold: "… (ANSWERB", "Hence option A is the greatest", "so D".
 _EXPLAINED = re.compile(
@@ -87,8 +88,9 @@ def repair_text(text: str) -> tuple[str, list[str]]:
             text = unmarked
         stated = _TAGGED_ANSWER.sub(_state_answer, text)
         untagged = _FRAMED_CLOSING.sub(r"\1", _TAG.sub(" ", _LABEL.sub("", stated)))
-        repairs += ["prompt_tag"] if untagged != text else []
-        text = untagged
+        if untagged != text:
+            repairs.append("prompt_tag")
+            text = _EMPTY_CLOSING.sub("", untagged)
     return text.strip(), repairs
 
 

@@ -34,12 +34,12 @@ _THEREFORE = rf"|{_SO}(?:(?!\d)[^.\n=]){{0,80}}?(?<![\w.])({_NUMBER})[^\d=.]{{0,
 # "which is 13.", "60 / 2 = 30 envelopes", "so $m + n = 527$.", "Therefore, 27 cubes have no paint."
 _LAST_NUMBER = rf"(?:\b(?:is|are|be|remains)|[=:])\s*(?:\$|\\\()?({_NUMBER})\$?{_UNIT}{_THEREFORE}"
 # "Conclusion: The area is \( 2\sqrt{3} \) cm²."
-_LAST_FORMULA = rf"|{_SO}(?:(?![.!?]\s)[^=\n]){{0,100}}?\bis\s+(\\\([^=\n]+?\\\)|\$[^$=\n]+\$){_UNIT}"
+_LAST_FORMULA = rf"{_SO}(?:(?![.!?]\s)[^=\n]){{0,100}}?\bis\s+(\\\([^=\n]+?\\\)|\$[^$=\n]+\$){_UNIT}"
 _FINAL = {
     "choice": re.compile(_STATED.format(answer=r"[A-E](?!\w)")),
     "boolean": re.compile(_STATED.format(answer=r"(?i:true|false)")),
     "number": re.compile(f"{_STATED.format(answer=_NUMBER)}|{_LAST_NUMBER}"),
-    "math": re.compile(_LAST_NUMBER + _LAST_FORMULA),
+    "math": re.compile(f"{_LAST_FORMULA}|{_LAST_NUMBER}"),
 }
 # Conclusions of AQuA's texts, which come from forums.
 _INFORMAL = re.compile(r"(?:\bIMO|\bi\.?e\.?|\bOA is correct -|[.=]|\bis in)\s*\(?([A-E])\)?\W*\Z")
@@ -64,8 +64,6 @@ def read_response(
     if thoughts:
         rationale = "\n".join(part.strip() for part in (*thoughts, rationale)).strip()
         flags.append("thinking_tag")
-    if answer is not None and "gold_appended" not in flags and concludes_otherwise(rationale, answer, kind, choices):
-        flags.append("denied")
     return rationale, answer, flags
 
 
@@ -79,17 +77,17 @@ def concludes_otherwise(rationale: str, answer: str, kind: Kind, choices: Sequen
 
     A label or box in the middle of a text does not conclude it ("correct answers: 12"); a sentence does.
     """
-    closing = _find_conclusion(rationale, kind, choices)
-    if closing is None or closing.answer is None:
+    closing, stated = _find_conclusion(rationale, kind, choices)
+    if stated is None:
         return closing is not None and closing.denied
-    return not equivalent(closing.answer, answer, kind)
+    return not equivalent(stated, answer, kind)
 
 
 def _read_visible(
     text: str, gold: str | None, kind: Kind, choices: Sequence[str]
 ) -> tuple[str, str | None, list[str]]:
-    closing = _find_conclusion(text, kind, choices)
-    answer = conclusion(text, kind, closing)
+    closing, stated = _find_conclusion(text, kind, choices)
+    answer = conclusion(text, kind, closing) if closing is None or closing.answer == stated else stated
     once = strip_closing(text, kind, closing)
     if once == text:
         return _without_closing(text, answer, kind, closing, choices)
@@ -148,18 +146,18 @@ def _without_conclusion(text: str, kind: Kind, choices: Sequence[str]) -> tuple[
 
     A conclusion that is part of the reasoning stays: "so $P = \\boxed{2}$". Both are what they were without one.
     """
-    closing = _find_conclusion(text, kind, choices)
+    closing, stated = _find_conclusion(text, kind, choices)
     if closing is None:
         return text, None
     if closing.is_sentence:
         shorter = strip_closing(text, kind, closing)
-        return shorter, closing.answer if shorter != text else None
+        return shorter, stated if shorter != text else None
     conclusion_line, _, rest = text[closing.end :].lstrip(" *:\n").partition("\n")
     is_reasoning = "=" in conclusion_line or len(conclusion_line.split()) > _MAX_WORDS_BEHIND
     if text.startswith(BOXES, closing.start) or is_reasoning or not _begins_statement(text, closing):
-        return text, closing.answer
+        return text, stated
     before = text[: closing.start].rstrip(" *_\n")
-    return f"{before}\n{rest}".strip(), closing.answer
+    return f"{before}\n{rest}".strip(), stated
 
 
 def _begins_statement(text: str, closing: Closing) -> bool:
@@ -167,8 +165,8 @@ def _begins_statement(text: str, closing: Closing) -> bool:
     return text.startswith("####", closing.start) or before.endswith(("\n", ".", "!", "?")) or not before
 
 
-def _find_conclusion(text: str, kind: Kind, choices: Sequence[str]) -> Closing | None:
-    """Return what `find_closing` does, also where the text of an option takes the place of its letter.
+def _find_conclusion(text: str, kind: Kind, choices: Sequence[str]) -> tuple[Closing | None, str | None]:
+    """Return what `find_closing` does and its answer, also where the text of an option takes the place of a letter.
 
     A label in the middle of a text does not conclude it: "To find the answer: 1. Add the pens. …".
     """
@@ -176,17 +174,22 @@ def _find_conclusion(text: str, kind: Kind, choices: Sequence[str]) -> Closing |
     if closing is None and choices and (label := _OPTION_LABEL.search(text)) is not None:
         closing = Closing(*label.span(), None, False, False)
     if closing is None or closing.denied:
-        return closing
+        return closing, None
     behind = text[closing.end :].strip()
     if not (closing.is_sentence or text.startswith(("####", *BOXES), closing.start)):
         is_short = len(behind.split()) <= _MAX_WORDS_BEHIND and "=" not in behind
         if "\n" in behind or not (is_short or _begins_statement(text, closing)):
-            return None
-    if closing.answer is None:
-        stated = {_plain(behind), _plain(SENTENCE_END.split(behind, maxsplit=1)[0])} - {""}
-        letters = [letter for letter, choice in zip(LETTERS, choices) if _plain(choice) in stated]
-        closing = closing._replace(answer=letters[0] if len(letters) == 1 else None)
-    return closing if closing.answer or closing.is_sentence else None
+            return None, None
+    is_no_option = choices and closing.answer and closing.answer not in LETTERS[: len(choices)]  # "So answer is I"
+    stated = _option(behind, choices) if is_no_option or closing.answer is None else closing.answer
+    return (closing, stated) if stated or closing.is_sentence else (None, None)
+
+
+def _option(text: str, choices: Sequence[str]) -> str | None:
+    """Return the letter of the option whose text a conclusion gives in place of the letter."""
+    stated = {_plain(text), _plain(SENTENCE_END.split(text, maxsplit=1)[0])} - {""}
+    letters = [letter for letter, choice in zip(LETTERS, choices) if _plain(choice) in stated]
+    return letters[0] if len(letters) == 1 else None
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ from .manifest import SURROGATE, Entry, data_path, read_manifest
 from .questions import parse_question
 from .records import load_records
 from .repairs import repair_gold, repair_text
-from .responses import read_response, without_thinking_tags
+from .responses import concludes_otherwise, read_response, without_thinking_tags
 
 
 GOLD_TEACHER = "answer"  # its files hold the golds
@@ -108,6 +108,8 @@ def _row(entry: Entry, index: int, raw: dict[str, Any], golds: Golds) -> Row | N
             teacher_answer, flags = answer, [*flags, "cut_gold"]
         if entry.response_column == _SOLUTION:  # the gold was taken from this very text
             teacher_answer = answer
+        if teacher_answer is not None and concludes_otherwise(rationale, teacher_answer, kind, choices):
+            flags = [*flags, "denied"]
     doubtful = ["doubtful_gold"] if gold and answer is None else []
     return cot_row(
         config, question, choices, answer,
