@@ -87,9 +87,9 @@ class Source:
 # Flags that describe a row. Flags that say what was changed in it are `sources.repairs.REPAIRS`.
 FINDINGS = {
     "no_gold": "the release has no gold for the question; the teacher's own answer takes its place",
-    "no_conclusion": "the teacher's text has no conclusion of its own; the gold closes it",
+    "no_conclusion": "the teacher's text has no conclusion that can be read",
     "no_rationale": "the teacher's text is only its closing sentence",
-    "denied": "the teacher's text rejects the gold or retracts its own answer",
+    "denied": "the teacher's text rejects the gold, retracts its own answer or states a second one",
     "cut_text": "the teacher's text ends in the middle of a formula or sentence",
     "doubtful_gold": "the released gold cannot be read, or its own explanation contradicts it",
     "in_test": "the question is in the benchmark's test split (only the `paper` edition keeps such rows)",

@@ -45,8 +45,8 @@ class Edition:
 
 DEFAULT_EDITION = Edition(
     "clean",
-    "Repaired. Drops test questions, rows whose teacher contradicts the gold, and texts without reasoning. Skips "
-    "benchmarks without a test split unless `--unchecked` is given.",
+    "Repaired. Drops test questions, rows whose teacher contradicts the gold, and texts without reasoning or "
+    "conclusion. Skips benchmarks without a test split unless `--unchecked` is given.",
     purpose="train a student",
     revision="main",
 )

@@ -88,6 +88,8 @@ def _leak(rows: list[Row], test: Row) -> None:
         (lambda row: row.update(teacher_answer="-1", is_correct=False), "contradict the gold"),
         (lambda row: row.update(completion=[]), "no completion"),
         (lambda row: row.update(rationale="Guess."), "other than the rationale"),
+        (lambda row: row.update(rationale="Guess.\n#### -1"), "concludes otherwise"),
+        (lambda row: row.update(rationale="The answer is -1. No."), "concludes otherwise"),
     ],
 )
 def test_each_broken_promise_is_reported_with_its_first_row(

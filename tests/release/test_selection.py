@@ -45,14 +45,14 @@ def test_test_questions_and_shared_stems_are_flagged() -> None:
     assert flags["Right?"] == [] and flags["Silent?"] == ["no_conclusion"]
 
 
-def test_the_default_edition_drops_test_questions_contradictions_and_texts_without_reasoning() -> None:
+def test_the_default_edition_drops_test_questions_contradictions_and_texts_without_reasoning_or_conclusion() -> None:
     rows, dropped = select(flag_test_questions(_rows(), TESTS), DEFAULT_EDITION)
-    assert [row["source"] for row in rows] == ["Right?", "Silent?", "Right?", "A test question?", "Baseline?"]
-    assert dropped == {"leaked": 1, "contradicting": 1, "no_rationale": 1}
+    assert [row["source"] for row in rows] == ["Right?", "Right?", "A test question?", "Baseline?"]
+    assert dropped == {"leaked": 1, "contradicting": 1, "no_conclusion": 1, "no_rationale": 1}
     assert rows[0]["completion"] == [{"role": "assistant", "content": "So.\nThe answer is 4"}]
 
 
-@pytest.mark.parametrize("flag", ["denied", "doubtful_gold", "cut_text", "no_rationale"])
+@pytest.mark.parametrize("flag", ["denied", "doubtful_gold", "cut_text", "no_conclusion", "no_rationale"])
 def test_the_default_edition_drops_rows_with_an_excluded_flag(flag: str) -> None:
     assert select([_row("Right?") | {"flags": ["br_tag", flag]}], DEFAULT_EDITION) == ([], {flag: 1})
 
@@ -68,12 +68,12 @@ def test_the_paper_edition_keeps_every_row_with_the_text_of_the_teacher() -> Non
 def test_the_aligned_edition_keeps_the_first_row_of_each_shared_question_sorted_by_id() -> None:
     flagged = flag_test_questions(_rows(), TESTS)
     ids = frozenset(row["id"] for row in select(flagged, DEFAULT_EDITION)[0])
-    shared = ids - {question_id("svamp", "Silent?", [])}
+    shared = ids - {question_id("svamp", "Baseline?", [])}
     second = flagged[4] | {"source": "the second"}
     rows, dropped = select([*flagged[:4], second, *flagged[5:]], EDITIONS["aligned"], shared)
     assert [row["id"] for row in rows] == sorted(shared)
     assert "the second" not in {row["source"] for row in rows}
-    assert dropped == {"leaked": 1, "contradicting": 1, "no_rationale": 1, "unaligned": 2}
+    assert dropped == {"leaked": 1, "contradicting": 1, "no_conclusion": 1, "no_rationale": 1, "unaligned": 2}
 
 
 @pytest.mark.parametrize("edition", EDITIONS.values(), ids=EDITIONS)

@@ -50,7 +50,7 @@ ROWS = {
     "human-math": (4, 2, 3, 2),
     "human-strategyqa": (3, 2, 3, 2),
     "human-svamp": (3, 3, 3, 3),
-    "llama70b-l1-aqua": (3, 1, 2, 1),
+    "llama70b-l1-aqua": (4, 1, 3, 1),
     "llama70b-l1-gsm8k": (3, 2, 3, 2),
     "llama70b-l1-strategyqa": (2, 1, 1, 1),
 }
@@ -74,7 +74,7 @@ CLEAN = UNREADABLE | {
     "human-aqua": {"doubtful_gold": 1},
     "human-math": {"no_answer": 1, "leaked": 1},
     "human-strategyqa": {"leaked": 1},
-    "llama70b-l1-aqua": {"no_answer": 1, "no_rationale": 1},
+    "llama70b-l1-aqua": {"no_answer": 1, "no_conclusion": 1, "no_rationale": 1},
     "llama70b-l1-gsm8k": {"denied": 1},
 }
 ALIGNED = CLEAN | {
@@ -205,6 +205,7 @@ def test_golds_are_read_and_repaired(stand_in: Path) -> None:
         ("human-svamp", 0, "14.0 + 9.0 = 23.0.\nThe answer is 23"),
         ("human-aqua", 1, "One pen costs $2, and 5 pens cost $10.\nThe answer is C"),
         ("gpt4o-l5-svamp", 0, "Nora starts with 14 shells. She finds 9 more. 14 + 9 = 23.\nThe answer is 23"),
+        ("llama70b-l1-gsm8k", 0, "6 * 7 = 42.\n50 - 42 = 8.\nThe answer is 8"),
         ("answer-aqua", 1, "The answer is C"),
     ],
 )
@@ -220,6 +221,7 @@ def test_the_paper_edition_has_the_teachers_own_text(releases: Path) -> None:
     assert text("gpt4o-l1-svamp", 2) == appended
     assert text("gpt4o-l1-strategyqa", 0) == "A grand piano is far larger than a mailbox. The answer is False"
     assert text("answer-csqa", 0) == "B"
+    assert text("llama70b-l1-gsm8k", 0) == "6 * 7 = 42.\n50 - 42 = 8.\n#### 8"
 
 
 def test_options_are_read_from_every_layout(releases: Path) -> None:

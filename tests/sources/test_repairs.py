@@ -31,6 +31,11 @@ from cot_distill_datasets.sources.repairs import REPAIRS, repair_gold, repair_te
         ),
         ("Solution Path: 2 + 2 = 4.", "2 + 2 = 4.", ["prompt_tag"]),
         ("So <answer> B", "So B", ["prompt_tag"]),
+        ("<think>1 + 1 = 2.</think>", "1 + 1 = 2.", ["thinking_tag"]),
+        ("48 / 2 = <<48/2=24>>24 pens", "48 / 2 = 24 pens", ["calculator_mark"]),
+        ("1 + 1.\n<answer>\n2\n</answer>", "1 + 1.\n\nThe answer is 2", ["prompt_tag"]),
+        ("The answer is <answer>2</answer>", "The answer is 2", ["prompt_tag"]),
+        ("So 2. The answer is <answer>", "So 2.", ["prompt_tag"]),
         ("Hence <The answer is 25>", "Hence The answer is 25", ["prompt_tag"]),
     ],
 )
@@ -51,6 +56,7 @@ def test_a_defect_is_repaired_and_flagged(damaged: str, repaired: str, rules: li
         r"so $w\ \text{kg}$ and $\sqrt{8},\ \sqrt{5}$",  # LaTeX's space
         r"\begin{array}{c} 1 \\times \end{array}",  # two backslashes end a row
         "a < b and c > d, x<5>y",
+        "1 << 3 and 8 >> 2, so #### is no mark",
         "She walked a path: it was long.",
     ],
 )

@@ -65,6 +65,53 @@ def test_rationale_answer_and_flags_of_a_response(
     assert read_response(text, gold, kind) == result
 
 
+OPTIONS = ["park", "garden", "roof"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "choices", "result"),
+    [
+        ("20 + 1 = 21.\n#### 21", "number", (), ("20 + 1 = 21.", "21", ["missing_closing", "other_layout"])),
+        ("20 + 1 = 21. #### 21", "number", (), ("20 + 1 = 21.", "21", ["missing_closing", "other_layout"])),
+        ("20 + 1 = 21.\n#### 21\nThe answer is 21", "number", (), ("20 + 1 = 21.", "21", ["doubled_closing"])),
+        ("20 + 1.\n#### 21\nSo 21.\nThe answer is 21", "number", (), ("20 + 1.\nSo 21.", "21", ["doubled_closing"])),
+        ("It is dark.\n**Answer:** No", "boolean", (), ("It is dark.", "False", ["missing_closing", "other_layout"])),
+        ("It grows. Answer: (B) garden", "choice", OPTIONS, ("It grows.", "B", ["missing_closing", "other_layout"])),
+        ("It grows.\n**Answer:** garden", "choice", OPTIONS, ("It grows.", "B", ["missing_closing", "other_layout"])),
+        ("It grows. The answer is garden.", "choice", OPTIONS, ("It grows.", "B", [])),
+        (r"So $\boxed{56}$ ways.", "number", (), (r"So $\boxed{56}$ ways.", "56", ["missing_closing"])),
+        ("To find the answer: 1. Add the 3 pens to the 4 pens in the box. 2. So 7 pens. The answer is 7", "number", (),
+         ("To find the answer: 1. Add the 3 pens to the 4 pens in the box. 2. So 7 pens.", "7", [])),
+        ("80 + 45 = 125, which is 125 letters.", "number", (),
+         ("80 + 45 = 125, which is 125 letters.", "125", ["missing_closing"])),
+        (r"Conclusion: The area is \( 2\sqrt{3} \) cm.", "math", (),
+         (r"Conclusion: The area is \( 2\sqrt{3} \) cm.", r"\( 2\sqrt{3} \)", ["missing_closing"])),
+        ("1 + 1 is 5? No.</think>So 2.\n#### 2", "number", (),
+         ("1 + 1 is 5? No.\nSo 2.", "2", ["missing_closing", "other_layout", "thinking_tag"])),
+        ("The answer is 5? No.</think>\n#### 2", "number", (),
+         ("The answer is 5? No.", "2", ["missing_closing", "other_layout", "thinking_tag"])),
+    ],
+)  # fmt: skip
+def test_a_conclusion_in_another_layout_is_read_and_becomes_the_closing_sentence(
+    text: str, kind: Kind, choices: list[str], result: tuple[str, str | None, list[str]]
+) -> None:
+    assert read_response(text, None, kind, choices) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cut"),
+    [
+        (r"The sum of the numbers is \(\frac{1}\)", True), (r"4. Thus $125(1 - \frac{x})", True),
+        (r"The number is \( \binom{5}", True), (r"so \(a^2 + b^2", False), ("We compare b^2, and", True),
+        (r"so that $a^2 + \sqrt{b}", True), ("He has $5, then $3 more, then $4", False),
+        ("It costs $5 of his $20, and $3 of hers", False), (r"for a total of $ 5$ row-lengths", False),
+        (r"of the length $\sqrt{90} cm.", False), (r"a half is \(\frac12\) of \(\frac{1}2\) of it", False),
+    ],
+)  # fmt: skip
+def test_a_text_that_ends_in_the_middle_is_flagged(text: str, is_cut: bool) -> None:
+    assert ("cut_text" in read_response(text, None, "boolean")[2]) == is_cut
+
+
 @pytest.mark.parametrize(
     ("text", "kept"),
     [

@@ -4,9 +4,12 @@ from pathlib import Path
 import pytest
 
 from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.benchmarks import BENCHMARKS
+from cot_distill_datasets.release.editions import DEFAULT_EDITION
+from cot_distill_datasets.release.selection import select
 from cot_distill_datasets.schema import Row
 from cot_distill_datasets.sources.manifest import data_folder, parse_manifest_name, read_manifest
-from cot_distill_datasets.sources.upstream import read_golds, read_rows
+from cot_distill_datasets.sources.upstream import read_golds, read_rows, source
 
 
 def test_every_name_of_the_manifest_is_a_different_config(upstream: Path) -> None:
@@ -69,6 +72,47 @@ def test_decimal_conclusions_of_the_human_file_equal_their_golds(stand_in: Path)
     rows = _rows(stand_in, "human-svamp", "answer-svamp")
     assert [row["answer"] for row in rows] == ["23", "8", "18"]
     assert {row["is_correct"] for row in rows} == {True}
+
+
+OPTIONS = "Where is it? Answer choices: A: park, B: garden"
+
+
+@pytest.mark.parametrize(
+    ("config", "question", "gold", "text"),
+    [
+        ("gsm8k_gemini_level1", "20 + 1?", "21", "20 + 1.\n#### 20"),
+        ("gsm8k_gemini_level1", "20 + 1?", "21", "20 + 1.\n#### 20\nThe answer is 21"),
+        ("gsm8k_gemini_level1", "20 + 1?", "21", "20 + 1.\n#### 20\nSo it is.\nThe answer is 21"),
+        ("gsm8k_gemini_level1", "20 + 1?", "21", "20 + 1. <answer>20</answer> The answer is 21"),
+        ("gsm8k_gemini_level1", "20 + 1?", "21", "The answer is 20. This is wrong, it is one more. The answer is 21"),
+        ("gsm8k_gemini_level1", "20 + 1?", "21", "The answer is not given. The answer is 21"),
+        ("math_gemini_level1", "7 * 8 + 1?", "57", "So $\\boxed{56}$. The answer is 57"),
+        ("math_gemini_level1", "7 * 8 + 1?", "57", "So $\\boxed{56}$.\nThat is all.\nThe answer is 57"),
+        ("stqa_gemini_level1", "Is it dark?", "True", "It is noon.\n**Answer:** No\nThe answer is True"),
+        ("stqa_gemini_level1", "Is it dark?", "True", "**Answer:** No, because the sun stands high at noon, as "
+         "everybody knows. The answer is True"),
+        ("cqa_gemini_level1", OPTIONS, "A", "It grows. Answer: (B) garden"),
+        ("cqa_gemini_level1", OPTIONS, "A", "It grows. Answer: (B) garden. The answer is A"),
+        ("cqa_gemini_level1", OPTIONS, "A", "It grows.\nAnswer: garden\nThe answer is A"),
+        ("cqa_gemini_level1", OPTIONS, "A", "It grows. The answer is garden. The answer is A"),
+        ("cqa_gemini_level1", OPTIONS, "A", "The answer is garden. It is, for all who know. The answer is A"),
+        ("cqa_gemini_level1", OPTIONS, "A", "Nothing is known."),
+    ],
+)  # fmt: skip
+def test_no_text_that_concludes_otherwise_than_the_gold_in_any_layout_is_in_the_default_edition(
+    tmp_path: Path, config: str, question: str, gold: str, text: str
+) -> None:
+    columns = {"prompt": "q", "response": "a"}
+    names = {config: text, f"{config.partition('_')[0]}_only_ans": gold}
+    (tmp_path / "dataset_info.json").write_text(
+        json.dumps({name: {"file_name": f"{name}.json", "columns": columns} for name in names})
+    )
+    for name, response in names.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps([{"q": question, "a": response}]))
+    loaded = source(tmp_path, BENCHMARKS)
+    assert loaded.skipped == {}
+    kept = {str(name): select(read(loaded.golds).rows, DEFAULT_EDITION)[0] for name, read in loaded.readers.items()}
+    assert [len(rows) for name, rows in kept.items()] == [1, 0]  # the gold, and no row of the teacher
 
 
 def test_the_unreleased_gsm8k_file_of_gpt4o_can_be_imported(tmp_path: Path) -> None:
