@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..grading.answers import CLOSING, equivalent, normalize
 from ..grading.closings import strip_closing
-from ..grading.conclusions import BOXES, LETTERS, SENTENCE_END, Closing, Kind, find_closing
+from ..grading.conclusions import BOXES, LETTERS, SENTENCE_END, Closing, Kind, find_closing, read_answer
 from ..grading.formulas import last_boxed, without_formulas
 from ..grading.latex import answer_in_expression
 from ..grading.numbers import NUMBER
@@ -119,7 +119,8 @@ def conclusion(text: str, kind: Kind, closing: Closing | None) -> str | None:
     if _is_bare(text):
         return normalize(text, kind)
     final = _FINAL[kind].search(text[-200:]) or (_INFORMAL.search(text[-120:]) if kind == "choice" else None)
-    return normalize(final[final.lastindex or 1], kind) if final else None
+    stated = final[final.lastindex or 1] if final else ""
+    return read_answer(stated, kind) if kind == "math" else normalize(stated, kind)
 
 
 def _behind(text: str, closing: Closing) -> str:

@@ -85,7 +85,7 @@ OPTIONS = ["park", "garden", "roof"]
         ("80 + 45 = 125, which is 125 letters.", "number", (),
          ("80 + 45 = 125, which is 125 letters.", "125", ["missing_closing"])),
         (r"Conclusion: The area is \( 2\sqrt{3} \) cm.", "math", (),
-         (r"Conclusion: The area is \( 2\sqrt{3} \) cm.", r"\( 2\sqrt{3} \)", ["missing_closing"])),
+         (r"Conclusion: The area is \( 2\sqrt{3} \) cm.", r"2\sqrt{3}", ["missing_closing"])),
         ("1 + 1 is 5? No.</think>So 2.\n#### 2", "number", (),
          ("1 + 1 is 5? No.\nSo 2.", "2", ["missing_closing", "other_layout", "thinking_tag"])),
         ("The answer is 5? No.</think>\n#### 2", "number", (),
