@@ -54,7 +54,7 @@ def test_the_release_of_the_real_files_has_all_rows_without_contradictions(full_
     assert (stats["eval-svamp"].rows, stats["eval-gsm8k"].rows, stats["eval-arith"].rows) == (300, 1319, 500)
     assert (stats["gpt4o-l5-svamp"].rows_in, stats["gpt4o-l5-svamp"].rows) == (699, 687)
     assert (stats["llama70b-l2-gsm8k"].rows_in, stats["llama70b-l2-gsm8k"].dropped) == (
-        7442, {"contradicting": 18, "denied": 5},
+        7442, {"contradicting": 18, "denied": 15},
     )  # fmt: skip
     assert (len(release.absent), release.left_out) == (82, {})
     rows = load_dataset(str(full_release), "gpt4o-fine-svamp", split="train")
