@@ -113,6 +113,18 @@ def _add_student_commands(commands: Any) -> None:
     report.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
     report.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
 
+    comparison = _add(commands, _compare)
+    results = "folder or results_*.json of `cot-distill evaluate` or `lm_eval --log_samples --output_path`"
+    comparison.add_argument("a", type=Path, metavar="A", help=f"results of the model to beat: {results}")
+    comparison.add_argument("b", type=Path, metavar="B", help="results of the other model on the same questions")
+    comparison.add_argument(
+        "--margin", type=_points, default=3, metavar="POINTS", help="differences below it do not matter; default: 3"
+    )
+    comparison.add_argument("--metric", metavar="NAME", help="of 0 and 1; default: exact_match, acc, or the first one")
+    comparison.add_argument("--flips", action="store_true", help="show the questions that only one model answers")
+    comparison.add_argument("--format", choices=["markdown", "json"], default="markdown", help="default: %(default)s")
+    comparison.add_argument("--fail-if-worse", action="store_true", help="exit with 1 if B is `worse` on a task")
+
     _add(commands, _card).add_argument("students", type=Path, nargs="+", metavar="STUDENT")
 
     demo = _add(commands, _demo)
@@ -138,6 +150,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def _points(text: str) -> float:
+    try:
+        points = float(text)
+    except ValueError:
+        points = 0
+    if not 0 < points < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points between 0 and 100")
+    return points
 
 
 def _model_args(text: str) -> dict[str, Any]:
@@ -271,6 +293,19 @@ def _report(options: argparse.Namespace) -> int:
 
     print(write_report(options.out, [Student.open(folder) for folder in options.students]))
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Compare two results of the same tasks: is B `better`, `worse`, or the `same within ±3`, or `cannot tell`?
+
+    cot-distill compare runs/demo/untrained runs/demo/oracle-l3-arith/seed100 --flips
+    """
+    from .evaluation.compare import WORSE, compare, comparison_json, comparison_page
+
+    comparisons = compare(options.a, options.b, options.margin / 100, options.metric)
+    page = comparison_json if options.format == "json" else comparison_page
+    print(page(options.a, options.b, comparisons, flips=options.flips))
+    return 1 if options.fail_if_worse and any(c.verdict == WORSE for c in comparisons) else 0
 
 
 def _card(options: argparse.Namespace) -> int:

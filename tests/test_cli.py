@@ -11,7 +11,7 @@ import pytest
 from cot_distill_datasets.cli import main, make_parser
 
 
-COMMANDS = ("build", "audit", "publish", "export", "evaluate", "report", "card", "demo")
+COMMANDS = ("build", "audit", "publish", "export", "evaluate", "report", "compare", "card", "demo")
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 
 
@@ -83,6 +83,9 @@ def test_a_mistyped_command_option_or_choice_is_rejected_with_the_nearest(
         (["evaluate", "runs/demo", "--tasks", "cot_arith", "--limit", "-3"], "--limit"),
         (["evaluate", "runs/demo", "--tasks", "cot_arith", "--model-args", "dtype"], "'dtype'"),
         (["report"], "STUDENT"),
+        (["compare", "a"], "B"),
+        (["compare", "a", "b", "--margin", "-1"], "'-1'"),
+        (["compare", "a", "b", "--margin", "nan"], "'nan'"),
     ],
 )
 def test_a_missing_or_wrong_argument_is_named(args: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:

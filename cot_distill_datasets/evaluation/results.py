@@ -4,7 +4,6 @@ Every number is counted from the samples. `cot-distill evaluate` writes into eac
 many tokens it has. For results of the bare `lm_eval --log_samples`, both are estimated with the student's tokenizer.
 """
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,16 +16,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from ..benchmarks import TEST_SPLITS
 from ..chat import template_sha256
 from ..errors import CotDistillError
-from ..files import recover
 from ..provenance import PROVENANCE, Provenance, read_provenance
+from .samples import STRICT, find_results, load_result, load_samples, readable, samples_file
 from .scores import Score
 
 
-STRICT, FLEXIBLE = "strict-match", "flexible-extract"
+FLEXIBLE = "flexible-extract"
 RESULTS = "results"  # the folder below a student that holds its results
 COT_DISTILL_KEY = "cot_distill"  # the key of a results file that says how `cot-distill evaluate` wrote it
 _HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # of the files that decide answers
-_RESULT_KEYS = ("results", "versions", "config", "n-shot", "n-samples")
 
 Sample = dict[str, Any]
 
@@ -58,9 +56,7 @@ def read_scores(student: Student) -> list[Score]:
     never replaces a full one. Raises CotDistillError if there are no results, or one is invalid (`read_score`).
     """
     folder = student.folder / RESULTS
-    for old in folder.glob(".*.old"):
-        recover(old.with_name(old.name[1:].removesuffix(".old")))
-    files = sorted(folder.glob("[!.]*/**/results_*.json"), key=lambda path: path.name)  # by date
+    files = find_results(folder)
     if not files:
         raise CotDistillError(
             f"There are no results in {folder}: run `cot-distill evaluate {student.folder}`, or "
@@ -80,7 +76,7 @@ def read_score(student: Student, path: Path, task: str) -> Score:
     """
     if (path, task) in student.scores:
         return student.scores[path, task]
-    result = _load(path)
+    result = load_result(path)
     if result.get("chat_template_sha") != template_sha256(student.tokenizer):
         raise CotDistillError(
             f"{path} was written under a different chat template than the student's, or under none: evaluate again, "
@@ -88,23 +84,14 @@ def read_score(student: Student, path: Path, task: str) -> Score:
         )
     if COT_DISTILL_KEY in result and result[COT_DISTILL_KEY]["settings"]["student_sha256"] != student.sha256:
         raise CotDistillError(f"{path} was written by other weights than the student has now: evaluate again.")
-    samples_path = path.with_name(path.name.replace("results_", f"samples_{task}_", 1).replace(".json", ".jsonl"))
-    if not samples_path.is_file():
-        raise CotDistillError(f"{path} has no samples beside it: evaluate again, with `--log_samples`.")
-    try:
+    samples_path = samples_file(path, task)
+    with readable(samples_path):
         _check_settings(path, task, result)
-        with samples_path.open(encoding="utf-8") as lines:  # not `splitlines`: an answer may hold U+2028
-            samples = [json.loads(line) for line in lines]
+        samples = load_samples(samples_path)
         estimated = "finish_reason" not in samples[0]
         if estimated:
             samples = [sample | _estimate_finish(sample, student.tokenizer) for sample in samples]
         score = score_samples(student.folder, task, result, samples, estimated=estimated)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        if isinstance(error, CotDistillError):
-            raise
-        raise CotDistillError(
-            f"Cannot read {samples_path} ({error!r}): delete its folder, then evaluate again."
-        ) from error
     student.scores[path, task] = score
     return score
 
@@ -197,15 +184,7 @@ def _estimate_finish(sample: Sample, tokenizer: Any) -> Sample:
 
 
 def _tasks(path: Path) -> list[str]:
-    return [task for task in _load(path)["results"] if split_for_task(task) in TEST_SPLITS]
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {key: result[key] for key in _RESULT_KEYS} | result
-    except (ValueError, KeyError, TypeError) as error:
-        raise CotDistillError(f"{path} is not a results file of lm-eval ({error!r}): delete it.") from error
+    return [task for task in load_result(path)["results"] if split_for_task(task) in TEST_SPLITS]
 
 
 def _count(samples: Sequence[Sample], metric: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.evaluation.compare import compare
 from cot_distill_datasets.evaluation.results import Student, read_scores, score_samples
 from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
 from cot_distill_datasets.evaluation.scores import Score
@@ -70,7 +71,7 @@ def test_a_score_counts_the_samples() -> None:
 @pytest.mark.slow
 def test_results_of_the_bare_command_are_estimated(student: Path) -> None:
     (recorded,) = _read(student)
-    shutil.rmtree(student / "results")
+    ours = (student / "results").rename(student / "ours")
     command = f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student},dtype=float32 --limit 3 "
     command += f"--device cpu --batch_size 3 --apply_chat_template --log_samples --output_path {student}/results"
     subprocess.run(command.split(), executable=BIN / "lm_eval", check=True, capture_output=True)
@@ -83,6 +84,9 @@ def test_results_of_the_bare_command_are_estimated(student: Path) -> None:
         f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student},dtype=float32 --batch_size 3 "
         "--apply_chat_template --limit 3"
     )
+    (comparison,) = compare(ours, student / "results", margin=0.03)
+    assert (comparison.filter, comparison.questions) == ("strict-match", 3)
+    assert (comparison.flips, comparison.different_settings) == ([], {})
 
 
 def test_a_short_answer_of_the_bare_command_counts_as_finished(student: Path) -> None:
