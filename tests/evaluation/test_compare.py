@@ -207,6 +207,11 @@ def _delete_samples() -> None:
     next(Path("b").rglob("samples_adds_*")).unlink()
 
 
+def _repeat_samples() -> None:
+    path = next(Path("b").rglob("samples_adds_*"))
+    path.write_text(path.read_text() * 2)
+
+
 def _other_task() -> None:
     _change("b", "results_*.json", lambda result: result.update({"n-samples": {"other": {"effective": 60}}}))
 
@@ -234,6 +239,7 @@ def _write_everywhere(text: str, name: str) -> Callable[[], None]:
         (lambda: _change("b", "samples_*", lambda s: s.pop("exact_match", s.pop("acc", 0))), "samples_adds_"),
         (lambda: _change("b", "samples_*", lambda s: s.update(resps=[])), "samples_adds_"),
         (lambda: _change("b", "samples_*", lambda s: s.update(filter="\x1b")), r"`none`"),
+        (_repeat_samples, "samples_adds_"),
         (_write_everywhere("", "samples_*"), "samples_adds_"),
         (_write_everywhere('{"doc_id": 0', "samples_*"), "samples_adds_"),
         (_write_everywhere("[" * 100_000, "samples_*"), "samples_adds_"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from simulated import simulate
 
-from cot_distill_datasets.evaluation.statistics import Answers, seed_noise
+from cot_distill_datasets.evaluation.statistics import Answers, SeedNoise, contrast, seed_noise
 from cot_distill_datasets.evaluation.verdicts import Finding, against_baseline, formats, granularity, teachers
 
 
@@ -149,6 +149,17 @@ def test_the_margin_decides_what_is_the_same() -> None:
     assert verdicts == ["same within ±5", "cannot tell"]
 
 
+def test_more_formats_need_more_evidence_that_all_are_the_same() -> None:
+    """The margin is one that a single format just passes: p is between 0.05 / 3 and 0.05."""
+    study = _study(0.5, 0.5)
+    noise = seed_noise(study)
+    pair = contrast(study[1], study[0], noise)
+    margin = next(step / 1000 for step in range(1, 100) if pair.p_outside(step / 1000) < 0.04)
+    assert pair.p_outside(margin) > 0.05 / 3
+    by_count = [formats(study[0], dict.fromkeys("abc"[:count], study[1]), noise, margin)["a"] for count in (1, 3)]
+    assert [finding.verdict.split()[0] for finding in by_count] == ["same", "cannot"]
+
+
 def test_each_format_has_its_verdict_against_plain_cot() -> None:
     study = _study(0.5, 0.5, 0.3)
     findings = formats(study[0], {"rar": study[1], "l2m": study[2]}, seed_noise(study))
@@ -181,11 +192,14 @@ def test_tau_is_null_if_the_teachers_are_equal() -> None:
 def test_a_student_is_compared_with_the_better_baseline() -> None:
     study = _study(0.5, 0.3)
     zero_shot, few_shot = _study(0.1, 0.4, seeds=1)
+    noise = SeedNoise(0.01**2, 0.0, 4)
     findings = against_baseline(
-        {"l1": study[0], "l6": study[1]}, {"zero-shot": zero_shot, "4 exemplars": few_shot}, seed_noise(study)
+        {"l1": study[0], "l6": study[1]}, {"zero-shot": zero_shot, "4 exemplars": few_shot}, noise
     )
     assert {name: finding.verdict for name, finding in findings.items()} == {
         "l1": "above the baseline",
         "l6": "not above the baseline",
     }
-    assert {finding.comparisons[0].reference for finding in findings.values()} == {"4 exemplars"}
+    comparison = findings["l1"].comparisons[0]
+    fixed = contrast(study[0], few_shot, noise, trained=False)  # the base has no noise of training
+    assert (comparison.reference, comparison.interval) == ("4 exemplars", fixed.interval)
