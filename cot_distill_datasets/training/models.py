@@ -16,6 +16,7 @@ from ..files import atomic_dir, resource
 from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
 from ..schema import completion_text
 from ..sources import arith
+from .formats import rewrite_for_all_readers
 
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizer
     with atomic_dir(folder) as staged:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
+        rewrite_for_all_readers(staged, tokenizer)
     print(f"The untrained student is in {folder}.")
 
 
@@ -127,6 +129,7 @@ def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
     with atomic_dir(folder) as staged:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
+        rewrite_for_all_readers(staged, tokenizer)
 
 
 def _demo_tokenizer() -> PreTrainedTokenizerFast:

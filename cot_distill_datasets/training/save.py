@@ -14,6 +14,7 @@ from ..reports.figures import draw_loss
 from ..reports.model_card import write_model_card
 from .checkpoints import remove_checkpoints
 from .checks import IGNORED, supervised_tokens
+from .formats import rewrite_for_all_readers
 from .trainer import CotTrainer, write_errors_as_message
 
 
@@ -61,6 +62,7 @@ def save_student(trainer: CotTrainer, provenance: Provenance) -> None:
         trainer.save_model()
         trainer.save_state()  # trainer_state.json: the numbers of the loss curve
     if trainer.is_world_process_zero():
+        rewrite_for_all_readers(student, trainer.processing_class)
         (student / "training_args.bin").unlink()  # a pickle that transformers writes beside every model
         _describe(trainer, provenance, student, parameters, seconds)
         remove_checkpoints(student)
