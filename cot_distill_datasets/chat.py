@@ -6,11 +6,14 @@ LLaMA-Factory #2509), a missing or doubled BOS token (lm-evaluation-harness #334
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from resource import RLIMIT_CPU, RLIMIT_DATA, getpagesize, setrlimit
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import yaml
 
@@ -21,6 +24,11 @@ from .schema import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+RENDER_SECONDS = 5  # of CPU time for a trial conversation, which takes milliseconds
+RENDER_MEMORY = 1 << 30  # bytes
+_GENERATION_TAG = re.compile(r"({%[-+]?\s*)(end)?generation(\s*[-+]?%})")
 
 
 def task_folder() -> Path:
@@ -42,13 +50,57 @@ def stop_strings(benchmark: str) -> list[str]:
     return list(task["generation_kwargs"]["until"])
 
 
+def plain_template(template: str) -> str:
+    """Return a chat template without `{% generation %}` tags, which only transformers knows; it renders the same bytes.
+
+    TRL's `assistant_only_loss` reads the tags; here the completion's own column says what the loss covers.
+
+    >>> plain_template("{%- generation %}{{ text }}{% endgeneration -%}")
+    '{%- if true %}{{ text }}{% endif -%}'
+    """
+    return _GENERATION_TAG.sub(lambda tag: f"{tag[1]}{'endif' if tag[2] else 'if true'}{tag[3]}", template)
+
+
+def check_rendering(name: str | Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Render a trial conversation in a child process with limits on time and memory.
+
+    Raises CotDistillError if the chat template reaches a limit. Another error of the template is left to the caller
+    that renders a real conversation.
+    """
+    child = os.fork()
+    if not child:
+        _render_and_exit(tokenizer)
+    if os.waitpid(child, 0)[1]:
+        raise CotDistillError(
+            f"The chat template of {name} needs more than {RENDER_SECONDS} seconds or {RENDER_MEMORY >> 30} GB for "
+            "two short messages: use a template of training/templates/."
+        )
+
+
+def _render_and_exit(tokenizer: PreTrainedTokenizerBase) -> NoReturn:
+    """Exit with 0 if the limits were not reached, whatever the template renders."""
+    turns = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    try:
+        setrlimit(RLIMIT_CPU, (RENDER_SECONDS, RENDER_SECONDS))
+        if (statm := Path("/proc/self/statm")).is_file():  # Linux; other systems do not enforce the limit
+            used = int(statm.read_text().split()[5]) * getpagesize()
+            setrlimit(RLIMIT_DATA, (used + RENDER_MEMORY, used + RENDER_MEMORY))
+        tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
+        tokenizer.apply_chat_template(turns, tokenize=False)
+    except MemoryError:
+        os._exit(1)
+    finally:
+        os._exit(0)
+
+
 def check_template(student: str | Path, tokenizer: PreTrainedTokenizerBase, trained_sha256: str | None) -> None:
-    """Raise CotDistillError if a student has no chat template, or a different one than it was trained with.
+    """Raise CotDistillError if a student has no chat template, one without end, or not the one it was trained with.
 
     `trained_sha256` is the template's hash in `provenance.json`, None if the student was not trained here.
     """
     if tokenizer.chat_template is None:
         raise CotDistillError(f"{student} has no chat template: evaluate a student that was trained with one.")
+    check_rendering(student, tokenizer)
     if trained_sha256 and trained_sha256 != template_sha256(tokenizer):
         raise CotDistillError(
             f"{student} was trained with a different chat template (SHA-256 {trained_sha256[:12]}… in "

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.provenance import Provenance
-from cot_distill_datasets.schema import FEATURES, Row
+from cot_distill_datasets.release.folder import SCHEMA
+from cot_distill_datasets.schema import Row
 
 
 ROOT = Path(__file__).parent.parent
@@ -82,7 +83,7 @@ def alter_rows(release: Path, config: str, change: Callable[[list[Row]], None]) 
     (path,) = (release / "data" / config).iterdir()
     rows = pq.read_table(path).to_pylist()
     change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), path)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
     renamed = path.rename(path.with_name(f"train-{sha256(path.read_bytes()).hexdigest()[:16]}.parquet"))
     index = release / "release.json"
     index.write_text(index.read_text().replace(path.name, renamed.name))

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jinja2 import Environment
 from support import ROOT, make_provenance
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.benchmarks import TEST_SPLITS
-from cot_distill_datasets.chat import BosRule, bos_rule, check_prompt
+from cot_distill_datasets.chat import BosRule, bos_rule, check_prompt, check_rendering, plain_template
 from cot_distill_datasets.evaluation.results import Student
 from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
 
@@ -58,6 +60,42 @@ def test_a_student_with_another_template_than_in_training_is_rejected(student: P
     make_provenance(chat_template_sha256="0" * 64).write(student)
     with pytest.raises(CotDistillError, match="000000000000"):
         _evaluate(student)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+        "{% if not add_generation_prompt %}{% set text = 'x' * 10**9 %}{{ text * 3 }}{% endif %}",
+    ],
+    ids=["endless", "huge"],
+)
+def test_a_template_that_runs_or_grows_without_end_is_rejected(student: Path, template: str) -> None:
+    (student / "chat_template.jinja").write_text(template)
+    with pytest.raises(CotDistillError, match=rf"{student} .*5 seconds or 1 GB"):
+        _evaluate(student)
+    assert not (student / "results").exists()
+
+
+def test_an_impossible_length_is_rejected(student: Path) -> None:
+    (student / "chat_template.jinja").write_text("{{ 'x' * 10**11 }}")
+    with pytest.raises(CotDistillError, match="1 GB"):
+        _evaluate(student)
+
+
+@pytest.mark.parametrize("template", ["{{ range(10**9) }}", "{{ unknown() }}", TURN])
+def test_a_template_that_ends_with_or_without_an_error_is_rendered_by_the_caller(student: Path, template: str) -> None:
+    check_rendering(student, _add_bos(student, template))
+
+
+def test_a_plain_template_keeps_the_whitespace_control_of_the_tags() -> None:
+    tagged = "{%- generation %} {{ 'a' }}\n {% endgeneration -%}\n b {%generation%}c{%+ endgeneration%}"
+    plain = plain_template(tagged)
+    assert "generation" not in plain and plain_template(plain) == plain
+    conversation = [[{"role": "user", "content": "?"}]]
+    (expected,), _ = render_jinja_template(conversation, chat_template=tagged)
+    assert Environment(trim_blocks=True, lstrip_blocks=True).from_string(plain).render() == expected
 
 
 @pytest.mark.parametrize(

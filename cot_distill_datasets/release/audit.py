@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from ..files import atomic_write, locked
 from ..names import DEFAULT_FORMAT, eval_config
-from ..schema import FEATURES, Row
+from ..schema import Row
 from ..templates import render_page
-from .folder import INDEX, ConfigStats, Release, is_unchanged, mean_lengths, read_release, require_release
+from .folder import INDEX, SCHEMA, ConfigStats, Release, is_unchanged, mean_lengths, read_release, require_release
 from .overlap import NEAR, NGRAM, SHINGLE, Overlap, find_overlap
 from .selection import violations
 
@@ -131,7 +131,7 @@ def _read(stats: ConfigStats, folder: Path, broken: list[str]) -> list[Row]:
     except (OSError, pa.ArrowInvalid) as error:
         broken.append(f"{stats.name}: cannot read {stats.file}: {error}.")
         return []
-    if not is_unchanged(path, content) or table.schema != FEATURES.arrow_schema:
+    if not is_unchanged(path, content) or not table.schema.equals(SCHEMA, check_metadata=True):
         broken.append(f"{stats.name}: {stats.file} is not the file that was built.")
         return []
     return list(table.to_pylist())

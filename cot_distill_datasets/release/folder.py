@@ -32,6 +32,10 @@ RELEASE_REVISION = f"v{version('cot-distill')}"  # the Hub tag that evaluation r
 INDEX = "release.json"
 DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that the release has is the default
 
+# Without the key `huggingface`, where datasets 5 names a type (`List`) that datasets 3 does not know. Both read the same
+# types from Arrow's own.
+SCHEMA = FEATURES.arrow_schema.remove_metadata()
+
 _HAS_WORD = re.compile(r"\w").search
 _STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
 
@@ -121,7 +125,7 @@ def write_config(
         raise CotDistillError("no rows are left.")
     written = folder / "data" / name / f"{split}.parquet"
     written.parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), written)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), written)
     path = written.rename(written.with_name(f"{split}-{_content_hash(written.read_bytes())}.parquet"))
     file, dropped = str(path.relative_to(folder)), read.dropped | (dropped or {})
     flags, kept_flags = _flags(read.rows), _flags(rows)

@@ -29,6 +29,7 @@ DEFAULT_RECIPE = "training/recipes/demo.yaml"
 # TRL arguments that would be ignored here or break a promise → the value they must keep, and why.
 _FIXED = {
     "trust_remote_code": (False, "code from a model repo is never run"),
+    "assistant_only_loss": (False, "the loss covers exactly the completion and the EOS token"),
     "packing": (False, "steps would no longer contain the same rows as in the paper"),
     "padding_free": (False, "it requires packing"),
     "truncation_mode": ("keep_start", "a truncated row must keep its question"),

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..chat import check_rendering, plain_template
 from ..errors import CotDistillError, nearest
 from ..files import atomic_dir, resource
 from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
@@ -31,7 +32,8 @@ _MARKER = re.compile(r"<\|[^<>|]+\|>|<\w+_of_turn>")  # `<|im_start|>`, `<start_
 def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:
     """Return the base model's tokenizer with the recipe's chat template, EOS token and pad token.
 
-    Raises CotDistillError if it cannot be loaded, has no chat template, or lacks a turn marker of the template.
+    Of several chat templates, it keeps the one called `default`. Raises CotDistillError if it cannot be loaded, has no
+    chat template or one without end, or lacks a turn marker of the template.
     """
     from transformers import AutoTokenizer
 
@@ -51,14 +53,17 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
             raise CotDistillError(
                 f"The chat template {template} does not exist: training/templates/ has {nearest(path.name, shipped)}."
             )
-        tokenizer.chat_template, training_args.chat_template_path = path.read_text(encoding="utf-8"), str(path)
+        tokenizer.chat_template = path.read_text(encoding="utf-8")
+        training_args.chat_template_path = None  # TRL would read it again
     if tokenizer.chat_template is None:
         raise CotDistillError(
             f"{name} has no chat template: pass one of training/templates/ as `--chat_template_path`."
         )
+    tokenizer.chat_template = plain_template(tokenizer.get_chat_template())
     tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token
     _check_markers(tokenizer)
+    check_rendering(name, tokenizer)
     return tokenizer
 
 

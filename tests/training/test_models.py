@@ -54,6 +54,21 @@ def test_a_base_model_without_a_chat_template_needs_one(base: str, tmp_path: Pat
     assert _load(str(tmp_path), "--chat_template_path", template).chat_template == (ROOT / template).read_text()
 
 
+def test_a_template_is_kept_without_generation_tags_and_not_read_again(base: str, tmp_path: Path) -> None:
+    path = tmp_path / "tagged.jinja"
+    path.write_text("{% for m in messages %}{% generation %}{{ m['content'] }}{% endgeneration %}{% endfor %}")
+    _, training_args, model_args, _ = arguments.parse(["--model_name_or_path", base, "--chat_template_path", str(path)])
+    template = load_tokenizer(model_args, training_args).chat_template
+    assert template == "{% for m in messages %}{% if true %}{{ m['content'] }}{% endif %}{% endfor %}"
+    assert training_args.chat_template_path is None  # TRL reads it again
+
+
+def test_a_template_without_end_is_rejected(base: str, tmp_path: Path) -> None:
+    (tmp_path / "huge.jinja").write_text("{{ 'x' * 10**11 }}")
+    message = _error(base, "--chat_template_path", str(tmp_path / "huge.jinja"))
+    assert base in message and "5 seconds or 1 GB" in message
+
+
 def test_a_missing_chat_template_names_the_nearest(base: str) -> None:
     message = _error(base, "--chat_template_path", "training/templates/chatlm.jinja")
     assert "training/templates/chatlm.jinja" in message and "`chatml.jinja`" in message
