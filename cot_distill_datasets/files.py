@@ -7,7 +7,8 @@ use the primitives here, and each has one sign that it is complete:
   `atomic_dir` writes a hidden sibling (`.NAME.new`) and swaps it in with two renames. A kill between the two leaves
   the old folder as `.NAME.old`; `recover` puts it back.
 - A **checkpoint**, which transformers writes file by file: `whole.json`. `begun.json` is its first file and is renamed
-  to `whole.json` once all the others are written (`mark_begun`, `mark_complete`, `completion`).
+  to `whole.json` once all the others are written (`mark_begun`, `mark_complete`, `completion`). It has a fingerprint
+  of each of them, by which `damage` finds one that was replaced, cut or removed since.
 - A **student**: `provenance.json`, its last file (`provenance.py`).
 - A **published** dataset or student: its tag, the last step on the Hub (`hub.py`).
 """
@@ -17,6 +18,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from .errors import CotDistillError
 
 _PACKAGE = Path(__file__).parent
 _BEGUN, _COMPLETE = "begun.json", "whole.json"
+_ENDS = 1 << 20  # bytes
 
 
 def resource(relative: str) -> Path:
@@ -116,8 +119,11 @@ def mark_begun(folder: Path) -> None:
 
 
 def mark_complete(folder: Path, facts: dict[str, Any]) -> None:
-    """Mark a folder whose files are all written, with `facts` for its reader."""
-    atomic_write(folder / _BEGUN, json.dumps(facts))
+    """Mark a folder whose files are all written, with `facts` for its reader and a fingerprint of every file."""
+    marks = {_BEGUN, _COMPLETE}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in marks]
+    whole = {"facts": facts, "files": {path.relative_to(folder).as_posix(): _fingerprint(path) for path in files}}
+    atomic_write(folder / _BEGUN, json.dumps(whole | {"sha256": _json_sha256(whole)}))
     os.replace(folder / _BEGUN, folder / _COMPLETE)
 
 
@@ -126,7 +132,38 @@ def is_begun(folder: Path) -> bool:
     return (folder / _BEGUN).is_file()
 
 
-def completion(folder: Path) -> dict[str, Any] | None:
-    """Return the facts of a complete folder, or None if it is not complete."""
-    path = folder / _COMPLETE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def is_complete(folder: Path) -> bool:
+    """Whether the folder was completed, damaged or not."""
+    return (folder / _COMPLETE).is_file()
+
+
+def completion(folder: Path) -> dict[str, Any]:
+    """Return the facts of a complete folder that is not damaged."""
+    return dict(json.loads((folder / _COMPLETE).read_text(encoding="utf-8"))["facts"])
+
+
+def damage(folder: Path) -> str | None:
+    """Return the name of a file of a complete folder that is not as it was written, or None if all are."""
+    try:
+        whole = json.loads((folder / _COMPLETE).read_text(encoding="utf-8"))
+        if whole.pop("sha256") != _json_sha256(whole):
+            return _COMPLETE
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # AttributeError, TypeError: no JSON object
+        return _COMPLETE
+    paths = {name: folder / name for name in whole["files"]}
+    changed = (n for n, path in paths.items() if not path.is_file() or _fingerprint(path) != whole["files"][n])
+    return next(changed, None)
+
+
+def _fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a file's size and its first and last MiB: a whole checkpoint may have 50 GB."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        digest = sha256(f"{size}\n".encode() + file.read(_ENDS))
+        file.seek(max(size - _ENDS, 0))
+        digest.update(file.read(_ENDS))
+    return digest.hexdigest()
+
+
+def _json_sha256(value: Any) -> str:
+    return sha256(json.dumps(value).encode()).hexdigest()

@@ -16,7 +16,9 @@ from cot_distill_datasets.files import (
     atomic_dir,
     atomic_write,
     completion,
+    damage,
     is_begun,
+    is_complete,
     is_empty,
     locked,
     mark_begun,
@@ -180,9 +182,19 @@ def test_locks_of_two_folders_are_independent(folder: Path) -> None:
 
 def test_a_folder_is_complete_only_after_its_last_mark(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint-1"
-    assert (is_begun(checkpoint), completion(checkpoint)) == (False, None)
+    assert (is_begun(checkpoint), is_complete(checkpoint)) == (False, False)
     mark_begun(checkpoint)
-    assert (is_begun(checkpoint), completion(checkpoint)) == (True, None)
+    assert (is_begun(checkpoint), is_complete(checkpoint)) == (True, False)
     mark_complete(checkpoint, {"step": 1})
-    assert (is_begun(checkpoint), completion(checkpoint)) == (False, {"step": 1})
+    assert (is_begun(checkpoint), is_complete(checkpoint)) == (False, True)
+    assert completion(checkpoint) == {"step": 1} and damage(checkpoint) is None
     assert os.listdir(checkpoint) == ["whole.json"]
+
+
+def test_a_damaged_file_in_a_subfolder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards/0.bin").write_bytes(b"x" * (3 << 20))
+    mark_complete(tmp_path, {})
+    assert damage(tmp_path) is None
+    os.truncate(tmp_path / "shards/0.bin", (3 << 20) - 1)
+    assert damage(tmp_path) == "shards/0.bin"

@@ -131,7 +131,7 @@ def _read(stats: ConfigStats, folder: Path, broken: list[str]) -> list[Row]:
     except (OSError, pa.ArrowInvalid) as error:
         broken.append(f"{stats.name}: cannot read {stats.file}: {error}.")
         return []
-    if not is_unchanged(path, content) or not table.schema.equals(SCHEMA, check_metadata=True):
+    if not is_unchanged(path, content) or table.schema != SCHEMA or table.schema.metadata:
         broken.append(f"{stats.name}: {stats.file} is not the file that was built.")
         return []
     return list(table.to_pylist())

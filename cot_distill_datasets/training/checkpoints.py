@@ -1,11 +1,12 @@
 """Checkpoints that a killed training resumes from: which are complete, and which recipe wrote them.
 
     runs/smollm2-135m/gpt4o-l5-svamp/seed100/checkpoint-11/whole.json
-    {"recipe_sha256": "3f2a…", "seconds": 412.7, "sharding": "none"}
+    {"facts": {"recipe_sha256": "3f2a…", "seconds": 412.7, "sharding": "none"}, "files": {"model.safetensors": …}, …}
 
 transformers writes a checkpoint file by file, and would resume from a half-written one. `files.mark_begun` and
-`mark_complete` tell the two apart. A checkpoint with neither mark belongs to another trainer and is not touched, so a
-checkpoint is renamed before it is deleted: a kill during the deletion would leave a folder without a mark.
+`mark_complete` tell the two apart, and `damage` finds a file that was changed later. A checkpoint with neither
+mark belongs to another trainer and is not touched, so a checkpoint is renamed before it is deleted: a kill during the
+deletion would leave a folder without a mark.
 """
 
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CotDistillError
-from ..files import completion, is_begun, mark_complete
+from ..files import completion, damage, is_begun, is_complete, mark_complete
 
 
 class Checkpoint(NamedTuple):
@@ -32,17 +33,23 @@ def mark_checkpoint(folder: Path, recipe_sha256: str, seconds: float, sharding: 
 
 
 def last_checkpoint(student: Path, recipe_sha256: str, sharding: str) -> Checkpoint | None:
-    """Return the last complete checkpoint of a student, or None if there is none.
+    """Return the last intact checkpoint of a student, or None if there is none.
 
-    Raises CotDistillError if a different recipe, sharding or trainer wrote it.
+    Raises CotDistillError if a different recipe, sharding or trainer wrote it, or if all checkpoints are damaged.
     """
-    checkpoints = {folder: completion(folder) for folder in _checkpoints(student)}
-    if foreign := [folder for folder, facts in checkpoints.items() if facts is None and not is_begun(folder)]:
+    complete = [folder for folder in _checkpoints(student) if not is_begun(folder)]
+    if foreign := [folder for folder in complete if not is_complete(folder)]:
         raise CotDistillError(f"{foreign[0]} was not written by cot-distill: pass another `--output_dir`, or move it.")
-    complete = [(folder, facts) for folder, facts in checkpoints.items() if facts is not None]
-    if not complete:
+    intact = [folder for folder in complete if damage(folder) is None]
+    if complete and not intact:
+        raise CotDistillError(
+            f"{complete[-1]} is damaged (its {damage(complete[-1])} is not as it was written), and no earlier "
+            "checkpoint is intact: restore the file, or delete the checkpoints to start over."
+        )
+    if not intact:
         return None
-    folder, facts = complete[-1]
+    folder = intact[-1]
+    facts = completion(folder)
     if facts["recipe_sha256"] != recipe_sha256:
         raise CotDistillError(
             f"{folder} was written by a different recipe (settings, rows or base model): run that recipe to resume "
@@ -56,12 +63,17 @@ def last_checkpoint(student: Path, recipe_sha256: str, sharding: str) -> Checkpo
     return Checkpoint(folder, facts["seconds"])
 
 
-def remove_half_written(student: Path) -> None:
-    """Delete the checkpoints that a kill left half-written."""
-    half_written = [folder for folder in _checkpoints(student) if is_begun(folder)]
-    for folder in half_written:
-        print(f"Deleting the half-written {folder}.", file=sys.stderr)
-    _remove(student, half_written)
+def remove_unusable(student: Path) -> None:
+    """Delete the checkpoints that a kill left half-written, and those that were damaged later."""
+    unusable = []
+    for folder in _checkpoints(student):
+        if is_begun(folder):
+            unusable.append(folder)
+            print(f"Deleting the half-written {folder}.", file=sys.stderr)
+        elif is_complete(folder) and (name := damage(folder)):
+            unusable.append(folder)
+            print(f"Deleting the damaged {folder}: its {name} is not as it was written.", file=sys.stderr)
+    _remove(student, unusable)
 
 
 def remove_checkpoints(student: Path, *, kept: int = 0) -> None:

@@ -19,7 +19,7 @@ from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from ..errors import CotDistillError
 from ..files import mark_begun
-from .checkpoints import last_checkpoint, mark_checkpoint, remove_checkpoints, remove_half_written
+from .checkpoints import last_checkpoint, mark_checkpoint, remove_checkpoints, remove_unusable
 from .checks import IGNORED
 
 
@@ -76,15 +76,16 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
         return "FSDP" if self.is_fsdp_enabled else "ZeRO" if self.is_deepspeed_enabled else "none"
 
     def train_or_resume(self) -> None:
-        """Train to the end, from the last complete checkpoint if there is one.
+        """Train to the end, from the last intact checkpoint if there is one.
 
-        Raises CotDistillError if the checkpoint has a different recipe, sharding or trainer, if a gradient (in
-        float16, the loss) is not finite, or if the disk is full.
+        Raises CotDistillError if the checkpoint has a different recipe, sharding or trainer, if all checkpoints are
+        damaged, if a gradient (in float16, the loss) is not finite, or if the disk is full.
         """
         student = Path(self.args.output_dir)
         checkpoint = last_checkpoint(student, self.recipe_sha256, self.sharding)
+        self.accelerator.wait_for_everyone()  # each process reads all checkpoints before one of them deletes some
         if self.accelerator.is_main_process:
-            remove_half_written(student)
+            remove_unusable(student)
         self.accelerator.wait_for_everyone()
         if checkpoint:
             self.seconds_before = checkpoint.seconds

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from cot_distill_datasets.training.checkpoints import (
     last_checkpoint,
     mark_checkpoint,
     remove_checkpoints,
-    remove_half_written,
+    remove_unusable,
 )
 from cot_distill_datasets.training.models import write_untrained_demo
 
@@ -85,10 +86,13 @@ def test_a_training_killed_twice_and_once_out_of_disk_ends_like_an_undisturbed_o
     (message,) = [line for line in full.stderr.splitlines() if line.startswith("sft.py: ")]
     assert "killed/checkpoint-6" in message
     assert (student / "checkpoint-4/whole.json").is_file()
+    shutil.copytree(student / "checkpoint-4", student / "checkpoint-5")
+    (student / "checkpoint-5/optimizer.pt").write_bytes(pickle.dumps("not the optimizer's state"))
 
     resumed = _train(small_project, "killed")
     assert resumed.returncode == 0, resumed.stderr
-    assert "half-written killed/checkpoint-6" in resumed.stderr and "killed/checkpoint-4" in resumed.stdout
+    assert "half-written killed/checkpoint-6" in resumed.stderr and "optimizer.pt" in resumed.stderr
+    assert "killed/checkpoint-4" in resumed.stdout
     assert (student / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
     killed, expected = (json.loads((folder / "provenance.json").read_text()) for folder in (student, undisturbed))
     assert {name: killed[name] for name in SAME} == {name: expected[name] for name in SAME}
@@ -120,11 +124,69 @@ def test_the_last_complete_checkpoint_is_selected_by_its_number(tmp_path: Path) 
     assert last_checkpoint(tmp_path, "a", "none") == (tmp_path / "checkpoint-10", 1.5)
 
 
+FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+MARKERS = {"emptied": b"", "cut": b'{"facts": {"recip', "{}": b"{}", "null": b"null", "list": b"[]"}
+DAMAGES = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "removed": lambda path: path.unlink(),
+    "a pickle": lambda path: path.write_bytes(pickle.dumps(path.name * 10)),
+    "same size": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
+}
+
+
+def _written_checkpoint(student: Path, step: int) -> Path:
+    folder = student / f"checkpoint-{step}"
+    mark_begun(folder)
+    for name in FILES:
+        (folder / name).write_bytes(name.encode() * (200_000 if name.startswith("model") else 20))
+    mark_checkpoint(folder, "a", 1.5, "none")
+    return folder
+
+
+def _assert_is_skipped(checkpoint: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that a damaged checkpoint is named and deleted, if there is one before it, and otherwise kept."""
+    with pytest.raises(CotDistillError, match=rf"{checkpoint} .*{name}.*delete the checkpoints"):
+        last_checkpoint(checkpoint.parent, "a", "none")
+    earlier = _written_checkpoint(checkpoint.parent, 2)
+    assert last_checkpoint(checkpoint.parent, "a", "none") == (earlier, 1.5)
+    remove_unusable(checkpoint.parent)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(checkpoint) in line and name in line
+    assert list(checkpoint.parent.iterdir()) == [earlier]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_checkpoint_with_a_damaged_file_is_skipped(
+    name: str, damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = _written_checkpoint(tmp_path, 4)
+    DAMAGES[damage](checkpoint / name)
+    _assert_is_skipped(checkpoint, name, capsys)
+
+
+@pytest.mark.parametrize("content", MARKERS.values(), ids=MARKERS)
+def test_a_checkpoint_with_a_damaged_marker_is_skipped(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = _written_checkpoint(tmp_path, 4)
+    (checkpoint / "whole.json").write_bytes(content)
+    _assert_is_skipped(checkpoint, "whole.json", capsys)
+
+
+def test_a_marker_whose_seconds_are_a_text_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = _written_checkpoint(tmp_path, 4)
+    marker = checkpoint / "whole.json"
+    marker.write_text(marker.read_text().replace("1.5", '"soon"'))
+    _assert_is_skipped(checkpoint, "whole.json", capsys)
+
+
 def test_half_written_checkpoints_are_deleted_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     complete, half = _checkpoint(tmp_path, 2, "a"), _checkpoint(tmp_path, 4, None)
-    remove_half_written(tmp_path)
+    remove_unusable(tmp_path)
     assert (complete.is_dir(), half.exists()) == (True, False)
     (line,) = capsys.readouterr().err.splitlines()
     assert str(half) in line
@@ -153,7 +215,7 @@ def test_a_kill_while_old_checkpoints_are_deleted_leaves_the_rest(
         patch.setattr(shutil, "rmtree", interrupt)
         remove_checkpoints(tmp_path, kept=2)
     assert last_checkpoint(tmp_path, "a", "none") == (checkpoints[-1], 1.5)
-    remove_half_written(tmp_path)
+    remove_unusable(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(checkpoints[1:])
 
 
@@ -163,7 +225,7 @@ def test_a_checkpoint_from_another_trainer_is_rejected_and_not_deleted(tmp_path:
     (foreign / "trainer_state.json").write_text("{}")
     with pytest.raises(CotDistillError, match=r"checkpoint-4 .*`--output_dir`"):
         last_checkpoint(tmp_path, "a", "none")
-    remove_half_written(tmp_path)
+    remove_unusable(tmp_path)
     assert complete.is_dir() and foreign.is_dir()
 
 
