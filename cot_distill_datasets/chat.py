@@ -83,7 +83,7 @@ def _render_and_exit(tokenizer: PreTrainedTokenizerBase) -> NoReturn:
     try:
         setrlimit(RLIMIT_CPU, (RENDER_SECONDS, RENDER_SECONDS))
         if (statm := Path("/proc/self/statm")).is_file():  # Linux; other systems do not enforce the limit
-            used = int(statm.read_text().split()[5]) * getpagesize()
+            used = int(statm.read_text(encoding="ascii").split()[5]) * getpagesize()
             setrlimit(RLIMIT_DATA, (used + RENDER_MEMORY, used + RENDER_MEMORY))
         tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
         tokenizer.apply_chat_template(turns, tokenize=False)
