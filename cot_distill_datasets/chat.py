@@ -51,7 +51,7 @@ def stop_strings(benchmark: str) -> list[str]:
 
 
 def plain_template(template: str) -> str:
-    """Return a chat template without `{% generation %}` tags, which only transformers knows; it renders the same bytes.
+    """Return a chat template without `{% generation %}` tags, which plain Jinja rejects. It renders the same bytes.
 
     TRL's `assistant_only_loss` reads the tags; here the completion's own column says what the loss covers.
 

@@ -32,8 +32,8 @@ RELEASE_REVISION = f"v{version('cot-distill')}"  # the Hub tag that evaluation r
 INDEX = "release.json"
 DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that the release has is the default
 
-# Without the key `huggingface`, where datasets 5 names a type (`List`) that datasets 3 does not know. Both read the same
-# types from Arrow's own.
+# Without the key `huggingface`, where datasets 5 names a type (`List`) that datasets 3 does not know. Both read the
+# same types from Arrow's own.
 SCHEMA = FEATURES.arrow_schema.remove_metadata()
 
 _HAS_WORD = re.compile(r"\w").search

@@ -1,4 +1,4 @@
-"""The files of a student that transformers 5 writes and other readers do not read: rewritten so that all read the same.
+"""The files of a student that only transformers 5 reads as it wrote them: rewritten so that others read the same.
 
 The other readers are transformers 4.57.6, llama.cpp's converter (which requires it) and transformers.js. A test reads
 a student with the first two, each in an environment of its own.

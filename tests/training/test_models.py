@@ -57,7 +57,9 @@ def test_a_base_model_without_a_chat_template_needs_one(base: str, tmp_path: Pat
 def test_a_template_is_kept_without_generation_tags_and_not_read_again(base: str, tmp_path: Path) -> None:
     path = tmp_path / "tagged.jinja"
     path.write_text("{% for m in messages %}{% generation %}{{ m['content'] }}{% endgeneration %}{% endfor %}")
-    _, training_args, model_args, _ = arguments.parse(["--model_name_or_path", base, "--chat_template_path", str(path)])
+    _, training_args, model_args, _ = arguments.parse(
+        ["--model_name_or_path", base, "--chat_template_path", str(path)]
+    )
     template = load_tokenizer(model_args, training_args).chat_template
     assert template == "{% for m in messages %}{% if true %}{{ m['content'] }}{% endif %}{% endfor %}"
     assert training_args.chat_template_path is None  # TRL reads it again
