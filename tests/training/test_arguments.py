@@ -15,10 +15,10 @@ from cot_distill_datasets.training import arguments
 
 SFT, DEMO = str(ROOT / "training/sft.py"), str(ROOT / "training/recipes/demo.yaml")
 UNSUPPORTED = [
-    "trust_remote_code=true", "assistant_only_loss=true", "packing=true", "padding_free=true", "truncation_mode=keep_end", "eval_strategy=steps",
+    "trust_remote_code=true", "packing=true", "padding_free=true", "truncation_mode=keep_end", "eval_strategy=steps",
     "load_in_4bit=true", "load_in_8bit=true", 'model_init_kwargs={"trust_remote_code":true}', "data_seed=1",
     "gradient_accumulation_steps=8", "auto_find_batch_size=true", "shuffle_dataset=true", "save_only_model=true",
-    "ignore_data_skip=true", "resume_from_checkpoint=x", "push_to_hub=true",
+    "ignore_data_skip=true", "resume_from_checkpoint=x", "push_to_hub=true", "assistant_only_loss=true",
 ]  # fmt: skip
 
 
