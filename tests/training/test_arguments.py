@@ -1,6 +1,5 @@
 """The arguments of `training/sft.py`: their help, recipes, and what is rejected before a training starts."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from support import ROOT
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.training import arguments
+from cot_distill_datasets.training.checkpoints import mark_checkpoint
 
 
 SFT, DEMO = str(ROOT / "training/sft.py"), str(ROOT / "training/recipes/demo.yaml")
@@ -104,7 +104,7 @@ def test_an_output_folder_that_cannot_be_written_is_rejected(sft: ModuleType) ->
 def test_checkpoints_of_a_different_recipe_are_kept(sft: ModuleType) -> None:
     checkpoint = Path("out/checkpoint-2")
     checkpoint.mkdir(parents=True)
-    (checkpoint / "whole.json").write_text(json.dumps({"recipe_sha256": "f" * 64, "seconds": 1}))
+    mark_checkpoint(checkpoint, "f" * 64, 1.0, "none")
     assert "out/checkpoint-2 was written by a different recipe" in _main_error(sft, "--output_dir", "out")
     assert (checkpoint / "whole.json").is_file()
 
