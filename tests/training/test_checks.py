@@ -19,7 +19,7 @@ from cot_distill_datasets.training.trainer import CotTrainer
 
 
 CHATML = (ROOT / "training/templates/chatml.jinja").read_text()
-ASSISTANT = "{{ message['content'] + '<|im_end|>' }}"  # the assistant turn of the template
+TURN_END = "message['content'] + '<|im_end|>'"
 Check = Callable[..., list[str]]
 
 
@@ -69,19 +69,19 @@ def test_the_demo_student_and_its_rows_pass(project_dir: Path, check: Check, con
 
 
 def test_a_template_with_text_behind_the_eos_token_is_rejected(student: Path, rows: Dataset, check: Check) -> None:
-    _set_template(student, CHATML.replace("+ '<|im_end|>' }}{% endgen", "+ '<|im_end|>\\n' }}{% endgen"))
+    _set_template(student, CHATML.replace(TURN_END, TURN_END.replace("|>'", "|>\\n'")))
     with pytest.raises(CotDistillError, match=rf"Row {rows[0]['id']}: .*<\|im_end\|>\\n'"):
         check()
 
 
 def test_a_template_that_trims_the_completion_is_rejected(student: Path, rows: Dataset, check: Check) -> None:
-    _set_template(student, CHATML.replace(ASSISTANT, ASSISTANT.replace("content']", "content'] | trim")))
+    _set_template(student, CHATML.replace(TURN_END, TURN_END.replace("content']", "content'] | trim")))
     with pytest.raises(CotDistillError, match=rf"Row {rows[1]['id']}: .*4<\|im_end\|>'"):
         check(_with_completion(rows, "2 + 2 = 4.\nThe answer is 4 "))
 
 
 def test_a_template_without_an_eos_token_is_rejected(student: Path, rows: Dataset, check: Check) -> None:
-    _set_template(student, CHATML.replace(ASSISTANT, "{{ message['content'] }}"))
+    _set_template(student, CHATML.replace(TURN_END, "message['content']"))
     with pytest.raises(CotDistillError, match=f"Row {rows[0]['id']}: .*EOS token"):
         check()
 
