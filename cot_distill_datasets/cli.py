@@ -9,23 +9,29 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from .errors import CotDistillError, nearest
-from .names import RELEASE_NAME
+from .errors import CotDistillError
+from .names import HOME_PAGE, RELEASE_NAME
+from .parser import Parser, filled_text, model_args, points, positive, usable_path
 from .release.editions import DEFAULT_EDITION, EDITIONS
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command. A user's mistake becomes one sentence and exit code 2."""
+    """Run one command. A user's mistake or a missing extra becomes one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     parser = make_parser()
     if not args:
         parser.print_help()
         return 0
-    options = parser.parse_args(args)
     try:
+        options = parser.parse_args(args)
         return int(options.run(options))
+    except ModuleNotFoundError as error:
+        extra = "train" if args[0] in ("train", "demo") else "eval"
+        library = str(error.name).partition(".")[0]
+        _message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
+        return 2
     except (CotDistillError, OSError) as error:
         _message(f"cot-distill: {error}")
         return 2
@@ -34,33 +40,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with "did you mean" for commands, options and choices, and errors of one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        options = list(self._option_string_actions)
-        for arg in args or ():
-            if self._subparsers and not arg.startswith("-"):
-                break  # the options behind a command are the command's
-            name = arg.partition("=")[0]
-            if arg.startswith("--") and not any(option.startswith(name) for option in options):
-                self.error(f"unknown option `{name}`: use {nearest(name, options, limit=3)}")
-        return super().parse_known_args(args, namespace)
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, f"unknown `{value}`: use {nearest(value, action.choices, limit=8)}")
-
-
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of all commands."""
-    parser = _Parser(
+    parser = Parser(
         prog="cot-distill",
         description="Distill chain-of-thought reasoning into small models.",
-        epilog="See README.md.",
+        epilog=f"Documentation: {HOME_PAGE}",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('cot-distill')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -71,9 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_dataset_commands(commands: Any) -> None:
     build = _add(commands, _build)
-    build.add_argument("--upstream", metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone")
-    build.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder of the test sets")
-    build.add_argument("--out", type=Path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s")
+    build.add_argument(
+        "--upstream", type=filled_text, metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone"
+    )
+    build.add_argument("--benchmarks", type=usable_path, metavar="DIR", help="folder of the test sets")
+    build.add_argument(
+        "--out", type=usable_path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s"
+    )
     build.add_argument("--edition", choices=list(EDITIONS), default=DEFAULT_EDITION.name, help="default: %(default)s")
     build.add_argument(
         "--unchecked",
@@ -92,82 +81,74 @@ def _add_dataset_commands(commands: Any) -> None:
     export = _add(commands, _export)
     _add_folder(export)
     export.add_argument("--to", choices=["llamafactory"], required=True, help="the trainer")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the trainer's `dataset_dir`")
+    export.add_argument("--out", type=usable_path, required=True, metavar="DIR", help="the trainer's `dataset_dir`")
     export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
 
 
 def _add_student_commands(commands: Any) -> None:
+    train = _add(
+        commands, _train,
+        usage="%(prog)s [--accelerate PROFILE] [--config RECIPE] [ARGUMENTS]", allow_abbrev=False,
+    )  # fmt: skip
+    train.add_argument(
+        "--accelerate",
+        metavar="PROFILE",
+        help="cpu, gpu, ddp, fsdp2, zero3, or a YAML; default: all GPUs, else the CPU",
+    )
+    train.passes_on = True
+
     evaluate = _add(commands, _evaluate)
-    evaluate.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
+    evaluate.add_argument("student", type=usable_path, metavar="STUDENT", help="folder of the student")
     evaluate.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="cot_svamp, cot_distill, …")
     evaluate.add_argument("--backend", choices=["vllm", "hf"], default="vllm", help="default: %(default)s")
     evaluate.add_argument(
-        "--release", type=Path, metavar="DIR", help=f"release folder of the test splits; default: {RELEASE_NAME}"
+        "--release",
+        type=usable_path,
+        metavar="DIR",
+        help=f"release folder of the test splits; default: {RELEASE_NAME}",
     )
-    evaluate.add_argument("--limit", type=_positive, metavar="N", help="only the first N questions of each task")
+    evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of each task")
     evaluate.add_argument(
-        "--model-args", type=_model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
+        "--model-args", type=model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
     )
 
     report = _add(commands, _report)
-    report.add_argument("students", type=Path, nargs="+", metavar="STUDENT")
-    report.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
+    report.add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
+    report.add_argument("--out", type=usable_path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
 
     comparison = _add(commands, _compare)
     results = "folder or results_*.json of `cot-distill evaluate` or `lm_eval --log_samples --output_path`"
-    comparison.add_argument("a", type=Path, metavar="A", help=f"results of the model to beat: {results}")
-    comparison.add_argument("b", type=Path, metavar="B", help="results of the other model on the same questions")
+    comparison.add_argument("a", type=usable_path, metavar="A", help=f"results of the model to beat: {results}")
+    comparison.add_argument("b", type=usable_path, metavar="B", help="results of the other model on the same questions")
     comparison.add_argument(
-        "--margin", type=_points, default=3, metavar="POINTS", help="differences below it do not matter; default: 3"
+        "--margin", type=points, default=3, metavar="POINTS", help="differences below it do not matter; default: 3"
     )
     comparison.add_argument("--metric", metavar="NAME", help="of 0 and 1; default: exact_match, acc, or the first one")
     comparison.add_argument("--flips", action="store_true", help="show the questions that only one model answers")
     comparison.add_argument("--format", choices=["markdown", "json"], default="markdown", help="default: %(default)s")
     comparison.add_argument("--fail-if-worse", action="store_true", help="exit with 1 if B is `worse` on a task")
 
-    _add(commands, _card).add_argument("students", type=Path, nargs="+", metavar="STUDENT")
+    _add(commands, _card).add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
 
     demo = _add(commands, _demo)
     demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities; default: %(default)s")
 
 
-def _add(commands: Any, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+def _add(commands: Any, run: Callable[[argparse.Namespace], int], **options: Any) -> Parser:
     """Add the command of a function `_name`, whose docstring is a sentence and an example."""
     description, example = (part.strip() for part in (run.__doc__ or "").split("\n\n"))
-    command: argparse.ArgumentParser = commands.add_parser(
-        run.__name__[1:], help=description, description=description, epilog=f"Example: {example}"
+    command: Parser = commands.add_parser(
+        run.__name__[1:], help=description, description=description, epilog=f"Example: {example}", **options
     )
     command.set_defaults(run=run)
     return command
 
 
-def _add_folder(command: argparse.ArgumentParser) -> None:
+def _add_folder(command: Parser) -> None:
     folder = Path(RELEASE_NAME)
-    command.add_argument("folder", type=Path, nargs="?", default=folder, metavar="DIR", help="default: %(default)s")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
-def _points(text: str) -> float:
-    try:
-        points = float(text)
-    except ValueError:
-        points = 0
-    if not 0 < points < 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points between 0 and 100")
-    return points
-
-
-def _model_args(text: str) -> dict[str, Any]:
-    if not all("=" in argument for argument in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE,NAME=VALUE,…")
-    from lm_eval.utils import simple_parse_args_string
-
-    return dict(simple_parse_args_string(text))
+    command.add_argument(
+        "folder", type=usable_path, nargs="?", default=folder, metavar="DIR", help="default: %(default)s"
+    )
 
 
 def _message(message: str) -> None:
@@ -258,6 +239,16 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train(options: argparse.Namespace) -> int:
+    """Train a student with `accelerate launch`.
+
+    cot-distill train --config smollm2-135m --dataset_config gpt4o-fine-svamp
+    """
+    from .training.launch import launch
+
+    return launch(options.arguments, options.accelerate)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluate a student with lm-eval; results go to STUDENT/results.
 
@@ -277,6 +268,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     try:
         if student.provenance:
             update_model_cards(student)
+            _name_limited(student)
     except CotDistillError as error:  # of other results that the student has
         _message(f"The model card was not changed: {error}")
         return 1
@@ -316,9 +308,17 @@ def _card(options: argparse.Namespace) -> int:
     from .evaluation.results import Student
     from .reports.model_card import update_model_cards
 
-    for path in update_model_cards(*(Student.open(folder) for folder in options.students)):
+    students = [Student.open(folder) for folder in options.students]
+    for path in update_model_cards(*students):
         print(path)
+    for student in students:
+        _name_limited(student)
     return 0
+
+
+def _name_limited(student: Any) -> None:
+    if limited := sorted({score.task for score in student.scores.values() if score.limit}):
+        _message(f"Not in the card: results with --limit, of {', '.join(limited)}.")
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -9,13 +9,16 @@ class CotDistillError(ValueError):
 
 
 def nearest(name: str, allowed: Iterable[str], *, limit: int = 6) -> str:
-    """List `allowed` for an error message: the names closest to `name` first, at most `limit` of them.
+    """List `allowed` for an error message: the names that resemble `name`, or all if none does; at most `limit`.
 
     >>> nearest("gpt4", ["gemini", "gpt4o"])
-    '`gpt4o`, `gemini`'
+    '`gpt4o`'
+    >>> nearest("deepseek", ["gemini", "gpt4o"])
+    '`gemini`, `gpt4o`'
     """
-    allowed = list(allowed)
-    close = difflib.get_close_matches(name, allowed, n=limit, cutoff=0.5)
-    ordered = close + [other for other in allowed if other not in close]
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(f"`{other}`" for other in ordered[:limit]) + more
+    likeness = {other: difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio() for other in allowed}
+    least = max(0.6, max(likeness.values(), default=0) - 0.2)  # 0.6 is difflib's own cutoff
+    ordered = sorted(likeness, key=lambda other: -likeness[other])
+    names = [other for other in ordered if likeness[other] >= least] or list(likeness)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(f"`{other}`" for other in names[:limit]) + more

@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .errors import CotDistillError
+from .errors import CotDistillError, nearest
 
 
 _PACKAGE = Path(__file__).parent
@@ -42,16 +42,30 @@ def resource(relative: str) -> Path:
     return root / relative
 
 
+def find_file(name: str, folder: str, suffix: str) -> Path:
+    """Return the file `name`: a path, or a shipped file's short name, such as `chatml` in `training/templates`.
+
+    Raises CotDistillError if there is none.
+    """
+    for path in (Path(name), resource(name), resource(f"{folder}/{name}{suffix}")):
+        if path.is_file():
+            return path
+    short_names = sorted(path.name.removesuffix(suffix) for path in resource(folder).glob(f"*{suffix}"))
+    near = nearest(Path(name).name.removesuffix(suffix), short_names, limit=len(short_names))
+    raise CotDistillError(f"There is no file {name!r}: pass the path of a `{suffix}` file, or {near}.")
+
+
 @contextmanager
 def atomic_dir(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write to. When the block ends without an error, it replaces `folder`.
 
     Raises CotDistillError if another process is writing the same folder, or the disk is full or read-only.
     """
+    folder = Path(os.path.abspath(folder))  # `.` cannot be renamed
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         _recover(folder)
-        staged, old = folder.with_name(f".{folder.name}.new"), _old(folder)
+        staged, old = _sibling(folder, "new"), _sibling(folder, "old")
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         try:
@@ -81,27 +95,30 @@ def is_empty(folder: Path) -> bool:
 
 def recover(folder: Path) -> None:
     """Restore the old folder if a kill fell between the two renames of a swap. Waits for a swap in progress."""
-    if _old(folder).exists():
+    if _sibling(folder, "old").exists():
         with locked(folder, wait=True):
             _recover(folder)
 
 
 def _recover(folder: Path) -> None:
-    if _old(folder).exists():
+    old = _sibling(folder, "old")
+    if old.exists():
         if folder.exists():  # only the last step of the swap is missing
-            shutil.rmtree(_old(folder))
+            shutil.rmtree(old)
         else:
-            os.rename(_old(folder), folder)
+            os.rename(old, folder)
 
 
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+def _sibling(folder: Path, kind: str) -> Path:
+    """Return `.NAME.KIND` beside a folder, which may be `.`."""
+    folder = Path(os.path.abspath(folder))
+    return folder.parent / f".{folder.name}.{kind}"
 
 
 @contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes from replacing or publishing `folder`. Raises CotDistillError if one holds the lock now."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(_sibling(folder, "lock"))
     try:
         lock.acquire(blocking=wait)
     except Timeout as error:

@@ -5,13 +5,15 @@ import shlex
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cot_distill_datasets.cli import main, make_parser
 
 
-COMMANDS = ("build", "audit", "publish", "export", "evaluate", "report", "compare", "card", "demo")
+COMMANDS = ("build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "demo")
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 
 
@@ -44,7 +46,9 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert (raised.value.code, capsys.readouterr().out) == (0, f"cot-distill {version('cot-distill')}\n")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=[pytest.mark.slow] * (name == "train")) for name in COMMANDS]
+)
 def test_the_help_of_a_command_ends_with_an_example_that_parses(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +96,68 @@ def test_a_missing_or_wrong_argument_is_named(args: list[str], named: str, capsy
     error = _rejected(args, capsys)
     assert named in error
     assert f"cot-distill {args[0]} --help" in error
+
+
+@pytest.mark.parametrize("path", ["", "loop", "\udcff", "x" * 300])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["build", "--out"], ["build", "--benchmarks"], ["audit"], ["publish", "--repo-id", "a/b"],
+        ["export", "--to", "llamafactory", "--out"], ["evaluate", "--tasks", "cot_arith", "--release"],
+        ["evaluate", "--tasks", "cot_arith", "--"], ["report"], ["report", "s", "--out"], ["card"],
+    ],
+)  # fmt: skip
+def test_a_path_that_no_file_can_have_is_rejected(
+    args: list[str], path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    assert (repr(path) if path else "empty") in _rejected([*args, path], capsys)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["loop"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["audit", "/"], ["publish", "/", "--repo-id", "a/b"], ["build", "--out", "/"], ["evaluate", "/", "--tasks", "x"]],
+)
+def test_the_root_folder_is_rejected(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(r"(?<= )/(?=[: ])", error)
+
+
+@pytest.mark.parametrize(
+    ("args", "module", "extra"),
+    [
+        (["train", "--max_steps", "2"], "torch", "train"),
+        (["demo"], "transformers", "train"),
+        (["evaluate", "s", "--tasks", "cot_arith"], "transformers", "eval"),
+        (["evaluate", "s", "--tasks", "cot_arith", "--model-args", "dtype=float32"], "lm_eval", "eval"),
+        (["report", "s"], "transformers", "eval"),
+        (["card", "s"], "transformers", "eval"),
+    ],
+)
+def test_a_missing_extra_is_one_sentence_with_its_pip_install(
+    args: list[str], module: str, extra: str, tmp_path: Path
+) -> None:
+    """In its own process, where a module that is None in `sys.modules` cannot be imported."""
+    code = (
+        "import sys; from cot_distill_datasets.cli import main\n"
+        f"sys.modules[{module!r}] = None; sys.exit(main({args!r}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert f"`{args[0]}` needs {module}: run `pip install 'cot-distill[{extra}]'`" in ended.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_train_passes_every_argument_on_but_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = []
+    launcher = SimpleNamespace(launch=lambda arguments, profile: launched.append((arguments, profile)) or 2)
+    monkeypatch.setitem(sys.modules, "cot_distill_datasets.training.launch", launcher)
+    arguments = ["--max_steps", "2", "--config=smollm2-135m", "--dataset_config", "0.2*a + 0.8*b", "--untrained", "-1"]
+    assert main(["train", *arguments, "--accelerate", "ddp", "--seed", "7"]) == 2
+    assert launched == [([*arguments, "--seed", "7"], "ddp")]
 
 
 def test_the_parser_imports_no_heavy_library() -> None:

@@ -3,7 +3,7 @@
     accelerate launch training/sft.py                                        # the demo student on oracle-l3-arith
     accelerate launch training/sft.py --dataset_config oracle-l6-arith
     accelerate launch training/sft.py --dataset_config "0.2*oracle-fine-arith + 0.8*oracle-coarse-arith"
-    accelerate launch training/sft.py --config training/recipes/smollm2-135m.yaml --dataset_config gpt4o-fine-svamp
+    accelerate launch training/sft.py --config smollm2-135m --dataset_config gpt4o-fine-svamp
 
 A recipe is a YAML of these arguments. The command line overrides it. The student is saved in
 `runs/{student}/{config}/seed{n}/` with its tokenizer, chat template, model card, loss curve and `provenance.json`.
@@ -107,7 +107,7 @@ def make_trainer(
         in_order=in_order,
     )
     if model_args.use_peft and trainer.sharding != "none":
-        raise CotDistillError("LoRA cannot be merged from shards: use training/accelerate/gpu.yaml or ddp.yaml.")
+        raise CotDistillError("LoRA cannot be merged from shards: use the profile `gpu` or `ddp`.")
     return trainer
 
 

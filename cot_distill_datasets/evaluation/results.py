@@ -135,7 +135,7 @@ def _digest(folder: Path) -> str:
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise CotDistillError(
             f"There is no student in {folder}: pass a folder with config.json and *.safetensors, as "
-            "`training/sft.py` writes it."
+            "a training writes it."
         )
     digest = sha256()
     for path in sorted(folder.glob("[!.]*")):
@@ -167,7 +167,7 @@ def _command(task: str, result: dict[str, Any]) -> str:
         return shlex.join([*result[COT_DISTILL_KEY]["command"], *limit])
     arguments = config["model_args"]
     if isinstance(arguments, dict):
-        arguments = ",".join(f"{name}={value}" for name, value in arguments.items())
+        arguments = json.dumps(arguments)  # lm-eval splits `NAME=VALUE,…` at each comma, also of a path
     command = ["lm_eval", "--tasks", task, "--model", config["model"], "--model_args", arguments]
     if config.get("gen_kwargs"):
         limit += ["--gen_kwargs", f"max_gen_toks={config['gen_kwargs']['max_gen_toks']}"]

@@ -160,7 +160,7 @@ def _has_results(folder: Path, settings: dict[str, Any]) -> bool:
 def _load_model(student: Path, arguments: dict[str, Any], backend: Backend) -> Any:
     if backend == "vllm" and find_spec("vllm") is None:
         raise CotDistillError(
-            "vLLM is not installed: run `pip install vllm` on a GPU or `make vllm` on a CPU, or use `--backend hf`."
+            "The backend `vllm` is not installed: run `pip install vllm` on a GPU, or pass `--backend hf`."
         )
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GB; vLLM's default is a share of all memory
     try:

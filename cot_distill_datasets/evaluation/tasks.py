@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from datasets import Dataset, load_dataset
+from datasets.exceptions import DatasetsError
 
 from ..benchmarks import BENCHMARKS, TEST_SPLITS
 from ..chat import task_folder
@@ -15,7 +16,7 @@ from ..errors import CotDistillError
 from ..grading import latex
 from ..grading.answers import equivalent, extract
 from ..names import RELEASE_NAME, eval_config
-from ..release.folder import RELEASE_REVISION, read_release
+from ..release.folder import RELEASE_REVISION, find_release, require_release
 from ..schema import FEATURES, Row, completion_text, eval_row
 from ..sources.test_splits import embedded_split
 
@@ -31,11 +32,15 @@ def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Data
         items = embedded_split(benchmark)
         return {"test": Dataset.from_list([eval_row(benchmark, item) for item in items], features=FEATURES)}
     folder, config = Path(release or RELEASE_NAME), eval_config(benchmark)
-    index = read_release(folder)
+    index = require_release(folder) if release else find_release(folder)
     if index is None:
-        if release:
-            raise CotDistillError(f"There is no release in {folder}: build one, or omit `release`.")
-        return {"test": load_dataset(RELEASE_NAME, config, split="test", revision=RELEASE_REVISION)}
+        try:
+            return {"test": load_dataset(RELEASE_NAME, config, split="test", revision=RELEASE_REVISION)}
+        except (OSError, ValueError, DatasetsError) as error:
+            raise CotDistillError(
+                f"There is no release in {folder}, and the Hub has no `{config}` at {RELEASE_REVISION}: run "
+                "`cot-distill build --benchmarks DIR`, or pass the folder of a release as `--release`."
+            ) from error
     if config not in {stats.name for stats in index.configs}:
         raise CotDistillError(
             f"The release in {folder} has no `{config}`: build it with `cot-distill build --benchmarks DIR`."

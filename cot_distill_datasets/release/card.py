@@ -9,7 +9,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from ..benchmarks import BENCHMARKS, TEST_SPLITS
 from ..files import resource
 from ..licenses import teacher_terms
-from ..names import EVAL_PREFIX, RELEASE_NAME, TEACHERS
+from ..names import EVAL_PREFIX, HOME_PAGE, RELEASE_NAME, TEACHERS
 from ..schema import COLUMNS, FINDINGS
 from ..sources.repairs import REPAIRS
 from ..templates import render_card
@@ -40,6 +40,7 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         "dataset_card.md.jinja",
         release=release,
         release_name=RELEASE_NAME,
+        home_page=HOME_PAGE,
         editions=EDITIONS,
         benchmarks=benchmarks,
         repairs=REPAIRS,

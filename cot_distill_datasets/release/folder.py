@@ -188,6 +188,17 @@ def require_release(folder: Path) -> Release:
     return release
 
 
+def find_release(folder: Path) -> Release | None:
+    """Return the index of a release, or None if `folder` does not exist, so that `load_dataset` reads the Hub.
+
+    Raises CotDistillError if there is a folder that is not a release, or this version cannot read it.
+    """
+    release = read_release(folder)
+    if release is None and folder.exists():
+        raise CotDistillError(f"{folder} is not a release, but would be read instead of the Hub: move it away.")
+    return release
+
+
 def require_writable_release(folder: Path, edition: Edition) -> None:
     """Check that building `edition` into `folder` overwrites nothing but an older build of it.
 
@@ -204,5 +215,5 @@ def require_writable_release(folder: Path, edition: Edition) -> None:
         )
     if not (is_empty(folder) or (folder / INDEX).is_file()):
         raise CotDistillError(
-            f"{folder} is not empty and not a cot-distill release: pass an empty or new folder as --out."
+            f"{folder} is not empty and not a cot-distill release: move it away, or run `cot-distill build --out DIR`."
         )

@@ -23,7 +23,7 @@ from ..evaluation.results import RESULTS, Student, read_scores, split_for_task
 from ..evaluation.scores import Score
 from ..files import atomic_write
 from ..licenses import base_license, license_spelling, teacher_terms
-from ..names import RELEASE_NAME, TEACHERS, eval_config
+from ..names import HOME_PAGE, RELEASE_NAME, TEACHERS, eval_config
 from ..provenance import Provenance
 from ..release.editions import EDITIONS, Edition
 from ..templates import render_card
@@ -51,7 +51,7 @@ def update_model_cards(*students: Student) -> list[Path]:
         if student.provenance is None:
             raise CotDistillError(
                 f"{student.folder} has no provenance.json, so its training is unknown: pass the folder of a student "
-                "that `training/sft.py` trained."
+                "that cot-distill trained."
             )
         has_results = any((student.folder / RESULTS).rglob("results_*.json"))
         scores = [score for score in read_scores(student) if score.limit is None] if has_results else []
@@ -82,6 +82,7 @@ def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Sco
         # of the training rows; None if it is unknown (a commit of the Hub)
         edition=EDITIONS.get(provenance.edition or "") or Edition.of_revision(provenance.dataset_revision),
         folder=shlex.quote(str(student)), student=json.dumps(str(student)),
+        model_args=shlex.quote(json.dumps({"pretrained": str(student)})), home_page=HOME_PAGE,
         question=json.dumps(EXAMPLES[benchmark.answer_kind]),
         teachers={name: (TEACHERS.get(name, "a model"), teacher_terms(name)) for name in sorted(teachers)},
         chat_template=(student / "chat_template.jinja").read_text(encoding="utf-8"), loss_curve=LOSS_CURVE,

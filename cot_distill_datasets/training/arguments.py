@@ -3,6 +3,7 @@
 A recipe is a YAML of these arguments. The command line overrides it.
 """
 
+import argparse
 import dataclasses
 import json
 import os
@@ -19,13 +20,13 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
 from ..errors import CotDistillError, nearest
-from ..files import resource
+from ..files import find_file
 from ..names import RELEASE_NAME, Mixture
 from ..provenance import Provenance
 from ..release.folder import read_release
 
 
-DEFAULT_RECIPE = "training/recipes/demo.yaml"
+DEFAULT_RECIPE = "demo"
 # TRL arguments that would be ignored here or break a promise → the value they must keep, and why.
 _FIXED = {
     "trust_remote_code": (False, "code from a model repo is never run"),
@@ -99,6 +100,8 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
         64, "Rows per optimizer step, on any number of devices; sets gradient_accumulation_steps."
     )
     # Ours; they do not change a step
+    output_dir: str | None = _arg(None, "Folder of the student. Default: runs/{student}/{config}/seed{seed}.")
+    bf16: bool | None = _arg(None, "bfloat16 autocast; the weights stay float32. Default: if the device supports it.")
     train_sampling_strategy: str = _arg(
         "batch_rebalance", "Splits each effective batch into forward passes of rows of similar length."
     )
@@ -133,6 +136,31 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
             )
 
 
+_TYPES = (ScriptArguments, SFTConfig, trl.ModelConfig)
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Appends each default to its help, except None, whose meaning the help tells."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def make_parser() -> trl.TrlParser:
+    """Return the parser of all arguments. Its help leaves out those that only have one allowed value."""
+    parser = trl.TrlParser(
+        _TYPES,
+        usage="%(prog)s [--config RECIPE] [ARGUMENTS]",
+        description="Train one student. The recipe's values replace the defaults below.",
+        formatter_class=_HelpFormatter,
+    )
+    parser.add_argument("--config", metavar="RECIPE", help=f"A YAML, or a shipped recipe. Default: {DEFAULT_RECIPE}.")
+    for action in parser._actions:
+        if action.dest in _FIXED:
+            action.help = argparse.SUPPRESS
+    return parser
+
+
 def parse(args: Sequence[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelConfig, str | None]:
     """Parse a command line and its recipe, whose path is also returned. The default recipe is the demo student's.
 
@@ -140,20 +168,22 @@ def parse(args: Sequence[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelCon
     """
     args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
     if not {"--config", "--model_name_or_path", "-h", "--help"} & set(args):
-        args = ["--config", str(resource(DEFAULT_RECIPE)), *args]
-    types = (ScriptArguments, SFTConfig, trl.ModelConfig)
-    recipe = _check_names(args, types)
-    script_args, training_args, model_args = trl.TrlParser(types).parse_args_and_config(args)
+        args = ["--config", DEFAULT_RECIPE, *args]
+    if "--config" in args[:-1]:
+        index = args.index("--config") + 1
+        args[index] = str(find_file(args[index], "training/recipes", ".yaml"))
+    recipe = _check_names(args, _TYPES)
+    script_args, training_args, model_args, _ = make_parser().parse_args_and_config(args)
     reject_unsupported_arguments(model_args)
     return script_args, training_args, model_args, recipe
 
 
 def _check_names(args: Sequence[str], types: Iterable[Any]) -> str | None:
     """Check every name of a command line and of the recipe it passes as `--config`; return the recipe's path."""
-    names = {field.name for type_ in types for field in dataclasses.fields(type_)}
+    names = [field.name for type_ in types for field in dataclasses.fields(type_)]
     flags = [arg.removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")]
     flags = [flag.removeprefix("no_") if flag.removeprefix("no_") in names else flag for flag in flags]
-    _reject_unknown("The command line", flags, names | {"config", "help"})
+    _reject_unknown("The command line", flags, ["config", "help", *names])
     if "--config" not in args:
         return None
     path = Path(args[args.index("--config") + 1] if args[-1] != "--config" else "")
@@ -162,7 +192,7 @@ def _check_names(args: Sequence[str], types: Iterable[Any]) -> str | None:
     except (OSError, yaml.YAMLError) as error:
         raise CotDistillError(f"Cannot read the recipe {path}: {error}") from error
     if not isinstance(recipe, dict):
-        raise CotDistillError(f"The recipe {path} is not a mapping of names to values: see training/recipes/.")
+        raise CotDistillError(f"The recipe {path} is not a mapping of names to values.")
     _reject_unknown(f"The recipe {path}", [str(name) for name in recipe], names)
     return str(path)
 

@@ -69,7 +69,7 @@ def _check_text(
     if text != expected:
         raise CotDistillError(
             f"Row {row['id']}: the chat template renders {_difference(text, expected)}, expected lm-eval's prompt, "
-            "the completion and the EOS token: use a template of training/templates/."
+            "the completion and the EOS token: use a shipped template, such as `chatml`."
         )
     if stop := next((stop for stop in stops if stop in completion), None):
         raise CotDistillError(

@@ -11,7 +11,7 @@ from datasets.exceptions import DatasetsError
 
 from ..errors import CotDistillError, nearest
 from ..names import RELEASE_NAME, ConfigName, Mixture
-from ..release.folder import read_release
+from ..release.folder import find_release, read_release
 
 
 def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: str | None = None) -> Dataset:
@@ -21,7 +21,7 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
     if the dataset does not exist, is a different edition, has no such config, or has no rows in it.
     """
     name = str(ConfigName.parse(config) if isinstance(config, str) else config)
-    release = read_release(Path(dataset))
+    release = find_release(Path(dataset)) if dataset == RELEASE_NAME else read_release(Path(dataset))
     if release is not None:
         configs, edition = [stats.name for stats in release.training], release.edition
         if name not in configs:

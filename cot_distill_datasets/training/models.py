@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..chat import check_rendering, plain_template
-from ..errors import CotDistillError, nearest
-from ..files import atomic_dir, resource
+from ..errors import CotDistillError
+from ..files import atomic_dir, find_file, resource
 from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
 from ..schema import completion_text
 from ..sources import arith
@@ -47,18 +47,11 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
             "`--model_name_or_path`. For a gated model, accept its license on its page and run `hf auth login`."
         ) from error
     if template := training_args.chat_template_path:
-        path = Path(template) if Path(template).is_file() else resource(template)
-        if not path.is_file():
-            shipped = [path.name for path in sorted(resource("training/templates").glob("*.jinja"))]
-            raise CotDistillError(
-                f"The chat template {template} does not exist: training/templates/ has {nearest(path.name, shipped)}."
-            )
+        path = find_file(template, "training/templates", ".jinja")
         tokenizer.chat_template = path.read_text(encoding="utf-8")
         training_args.chat_template_path = None  # TRL would read it again
     if tokenizer.chat_template is None:
-        raise CotDistillError(
-            f"{name} has no chat template: pass one of training/templates/ as `--chat_template_path`."
-        )
+        raise CotDistillError(f"{name} has no chat template: pass one, such as `--chat_template_path chatml`.")
     tokenizer.chat_template = plain_template(tokenizer.get_chat_template())
     tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token
@@ -75,7 +68,7 @@ def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
         if marker not in vocabulary:
             raise CotDistillError(
                 f"`{marker}` of the recipe's chat template, EOS or pad token is not in the vocabulary of "
-                f"{tokenizer.name_or_path}: the recipe is for another model family; use its own in training/recipes/."
+                f"{tokenizer.name_or_path}: the recipe is for another model family; use its own."
             )
 
 
