@@ -25,7 +25,7 @@ def launch(arguments: Sequence[str], profile: str | None = None) -> int:
         raise ModuleNotFoundError(name="trl")
     gpus = torch.accelerator.device_count()
     path = find_file(profile or ("ddp" if gpus > 1 else "gpu" if gpus else "cpu"), "training/accelerate", ".yaml")
-    flags = ["--config_file", str(path)]
+    flags = ["--config_file", str(path), "--num_cpu_threads_per_process", "1"]  # `sft.py` sets its own
     if "num_processes" not in yaml.safe_load(path.read_text(encoding="utf-8")):
         flags += ["--num_processes", str(max(gpus, 1))]
     try:

@@ -60,8 +60,8 @@ def test_all_added_batches_are_graded(metric: evaluate.Metric) -> None:
     assert metric.compute(kind="choice") == {"exact_match": 0.5, "no_answer": 0.25}
 
 
-def test_an_unknown_kind_is_rejected_with_the_nearest_first(metric: evaluate.Metric) -> None:
-    with pytest.raises(CotDistillError, match="'maths': use `math`, `number`, `choice`, `boolean`"):
+def test_an_unknown_kind_is_rejected_with_the_nearest(metric: evaluate.Metric) -> None:
+    with pytest.raises(CotDistillError, match=r"'maths': use `math`\."):
         metric.compute(predictions=["The answer is 1."], references=["1"], kind="maths")
 
 

@@ -221,3 +221,18 @@ def test_the_lm_eval_command_works_from_any_folder(project_dir: Path) -> None:
     sample = json.loads(samples.read_text().splitlines()[0])
     prompt = sample["arguments"]["gen_args_0"]["arg_0"]
     assert prompt == f"<|im_start|>user\n{sample['doc']['question']}<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    ("folder", "named"), [(None, "the Hub has no `eval-svamp`"), ("eit/cot-distill", "is not a release")]
+)
+def test_missing_test_splits_are_one_sentence(
+    folder: str | None, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if folder:
+        Path(folder).mkdir(parents=True)
+        Path(folder, "notes.txt").write_text("x")
+    with pytest.raises(CotDistillError, match=named) as error:
+        tasks.rows("svamp")
+    assert "eit/cot-distill" in str(error.value) and "\n" not in str(error.value)

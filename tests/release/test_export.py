@@ -229,3 +229,21 @@ def test_an_unreadable_config_is_named_and_the_older_export_is_kept(
     assert _export(odd_release, tmp_path / "out") == 2
     assert str(file) in capsys.readouterr().err.splitlines()[-1]
     assert _bytes(tmp_path / "out") == before
+
+
+def test_the_current_folder_is_a_release_or_an_export(
+    tmp_path: Path, odd_release: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(odd_release, tmp_path / "release")
+    monkeypatch.chdir(tmp_path / "release")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["audit", "."]) in (0, 1)  # the odd release breaks promises
+    assert (tmp_path / "release/audit.md").is_file()
+    assert main(["export", ".", "--to", "llamafactory", "--out", "."]) == 2
+    assert set(before) <= set(tmp_path.rglob("*"))
+    (tmp_path / "out").mkdir()
+    for _ in range(2):  # the second replaces the first
+        monkeypatch.chdir(tmp_path / "out")
+        assert main(["export", "../release", "--to", "llamafactory", "--out", "."]) == 0
+        assert (tmp_path / "out/dataset_info.json").is_file()
+    assert capsys.readouterr().err.count("not an export") == 1

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 from huggingface_hub.utils import validate_repo_id
+from lm_eval._cli.harness import HarnessCLI
 from PIL import Image
 from support import make_provenance
 from transformers.trainer_utils import SchedulerType
 
-from cot_distill_datasets.cli import main
+from cot_distill_datasets.cli import main, make_parser
 from cot_distill_datasets.evaluation.results import Student
 from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
 from cot_distill_datasets.evaluation.scores import Score
@@ -134,12 +136,20 @@ def test_the_quick_start_asks_a_question_of_the_training_benchmark(
     assert question in code
 
 
-def test_every_command_of_the_card_contains_the_quoted_folder_and_the_task(student: Path) -> None:
-    moved = student.with_name("seed 100")
+def test_every_command_of_the_card_reads_the_folder_and_the_task(
+    student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = student.with_name("lr=1e-4, seed 100")
     student.rename(moved)
     text = _write_card(moved).text
-    assert "cot-distill evaluate 'runs/demo/oracle-l3-arith/seed 100' --tasks cot_arith\n" in text
-    assert "--model vllm --model_args pretrained='runs/demo/oracle-l3-arith/seed 100' --batch_size auto" in text
+    words = [shlex.split(line) for line in text.splitlines() if line.startswith(("cot-distill ", "lm_eval ", "hf "))]
+    commands = {program: arguments for program, *arguments in words}
+    evaluate = make_parser().parse_args(commands["cot-distill"])
+    monkeypatch.setattr("sys.argv", ["lm_eval", *commands["lm_eval"]])
+    harness = HarnessCLI().parse_args()
+    assert commands["hf"][:4] == ["upload", "USER/demo-oracle-l3-arith", str(moved), "."]
+    assert (evaluate.student, evaluate.tasks) == (moved, ["cot_arith"])
+    assert (harness.model_args, harness.output_path) == ({"pretrained": str(moved)}, f"{moved}/results")
 
 
 # Source: the Hub's page of licenses.

@@ -33,8 +33,17 @@ def _parse_error(*args: str) -> str:
 def test_help_shows_arguments_of_every_group(launcher: list[str], tmp_path: Path) -> None:
     result = subprocess.run([*launcher, SFT, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    shown = {"--dataset_config", "--effective_batch_size", "--lora_r"}  # script, training and model arguments
-    assert shown <= set(result.stdout.split())
+    shown = {
+        "--config",
+        "--dataset_config",
+        "--effective_batch_size",
+        "--lora_r",
+    }  # script, training and model arguments
+    words = result.stdout.split()
+    assert shown <= set(words) and "--packing" not in words  # it has one allowed value
+    text = " ".join(words)
+    assert "Default: demo. " in text and "Peak learning rate. (default: 5e-05)" in text
+    assert "Default: runs/{student}/{config}/seed{seed}. " in text and "(default: None)" not in text
     assert not any(tmp_path.iterdir())
 
 
@@ -70,7 +79,7 @@ def test_a_recipe_may_be_passed_with_an_equals_sign() -> None:
         ("env: {HF_TOKEN: x}\n", "'env'"),
         ("- a\n", "not a mapping"),
         ("a: [\n", "line 2"),
-        (None, "No such file"),
+        (None, "There is no file"),
     ],
 )
 def test_a_broken_recipe_is_rejected(tmp_path: Path, text: str | None, data: str) -> None:

@@ -128,3 +128,11 @@ def test_coarse_to_fine_orders_by_granularity_and_shuffles_within_each() -> None
 def test_coarse_to_fine_needs_several_granularities() -> None:
     with pytest.raises(CotDistillError, match="`coarse_to_fine`"):
         coarse_to_fine(_rows(5, "a", "b"), seed=3)
+
+
+def test_a_folder_in_the_place_of_the_release_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("eit/cot-distill").mkdir(parents=True)
+    Path("eit/cot-distill/notes.txt").write_text("x")
+    with pytest.raises(CotDistillError, match="eit/cot-distill is not a release"):
+        load_rows("gpt4o-fine-svamp")

@@ -51,7 +51,8 @@ def test_a_base_model_without_a_chat_template_needs_one(base: str, tmp_path: Pat
     message = _error(str(tmp_path))
     assert str(tmp_path) in message and "`--chat_template_path`" in message
     template = "training/templates/chatml.jinja"
-    assert _load(str(tmp_path), "--chat_template_path", template).chat_template == (ROOT / template).read_text()
+    for name in (template, "chatml"):
+        assert _load(str(tmp_path), "--chat_template_path", name).chat_template == (ROOT / template).read_text()
 
 
 def test_a_template_is_kept_without_generation_tags_and_not_read_again(base: str, tmp_path: Path) -> None:
@@ -72,5 +73,5 @@ def test_a_template_without_end_is_rejected(base: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_chat_template_names_the_nearest(base: str) -> None:
-    message = _error(base, "--chat_template_path", "training/templates/chatlm.jinja")
-    assert "training/templates/chatlm.jinja" in message and "`chatml.jinja`" in message
+    message = _error(base, "--chat_template_path", "chatlm")
+    assert "'chatlm'" in message and message.endswith("or `chatml`.")
