@@ -17,6 +17,7 @@ from support import ROOT
 
 
 SITE = Path(sysconfig.get_path("purelib"))
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # may be the checkout
 pytestmark = pytest.mark.slow
 
 
@@ -89,7 +90,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _run(command: list[str | Path], cwd: Path) -> str:
-    process = subprocess.run(command, cwd=cwd, text=True, capture_output=True, env=os.environ)
+    process = subprocess.run(command, cwd=cwd, text=True, capture_output=True, env=ENVIRONMENT)
     assert process.returncode == 0, process.stderr
     return process.stdout
 
@@ -129,7 +130,8 @@ def test_an_install_without_extras_builds_audits_and_exports_and_its_rows_load(b
 def test_a_missing_extra_is_one_sentence_with_its_pip_install(
     base_bin: Path, tmp_path: Path, command: str, extra: str
 ) -> None:
-    ended = subprocess.run([base_bin / "cot-distill", *command.split()], cwd=tmp_path, capture_output=True, text=True)
+    words = [base_bin / "cot-distill", *command.split()]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     assert f"run `pip install 'cot-distill[{extra}]'`" in ended.stderr
     assert not any(tmp_path.iterdir())
