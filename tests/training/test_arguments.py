@@ -42,8 +42,8 @@ def test_help_shows_arguments_of_every_group(launcher: list[str], tmp_path: Path
     words = result.stdout.split()
     assert shown <= set(words) and "--packing" not in words  # it has one allowed value
     text = " ".join(words)
-    assert "Default: demo. " in text and "Peak learning rate. (default: 5e-05)" in text
-    assert "Default: runs/{student}/{config}/seed{seed}. " in text and "(default: None)" not in text
+    assert "Default: demo." in text and "Peak learning rate. (default: 5e-05)" in text
+    assert "Default: runs/{student}/{config}/seed{seed}." in text and "(default: None)" not in text
     assert not any(tmp_path.iterdir())
 
 
