@@ -116,10 +116,18 @@ def _add_student_commands(commands: Any) -> None:
     report.add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
     report.add_argument("--out", type=usable_path, default=Path("runs"), metavar="DIR", help="default: %(default)s")
 
+    _add_compare(commands)
+    _add(commands, _card).add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
+
+    demo = _add(commands, _demo)
+    demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities; default: %(default)s")
+
+
+def _add_compare(commands: Any) -> None:
     comparison = _add(commands, _compare)
     results = "folder or results_*.json of `cot-distill evaluate` or `lm_eval --log_samples --output_path`"
     comparison.add_argument("a", type=usable_path, metavar="A", help=f"results of the model to beat: {results}")
-    comparison.add_argument("b", type=usable_path, metavar="B", help="results of the other model on the same questions")
+    comparison.add_argument("b", type=usable_path, metavar="B", help="results of the other one on the same questions")
     comparison.add_argument(
         "--margin", type=points, default=3, metavar="POINTS", help="differences below it do not matter; default: 3"
     )
@@ -127,11 +135,6 @@ def _add_student_commands(commands: Any) -> None:
     comparison.add_argument("--flips", action="store_true", help="show the questions that only one model answers")
     comparison.add_argument("--format", choices=["markdown", "json"], default="markdown", help="default: %(default)s")
     comparison.add_argument("--fail-if-worse", action="store_true", help="exit with 1 if B is `worse` on a task")
-
-    _add(commands, _card).add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
-
-    demo = _add(commands, _demo)
-    demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities; default: %(default)s")
 
 
 def _add(commands: Any, run: Callable[[argparse.Namespace], int], **options: Any) -> Parser:

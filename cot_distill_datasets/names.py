@@ -35,7 +35,7 @@ GRANULARITY_ALIASES = {"coarse": 1, "medium": 3, "fine": 5}
 FORMATS = ("cot", "l2m", "rar", "symbolic")  # plain, least-to-most, rephrase and respond, symbolic
 DEFAULT_FORMAT = "cot"  # never written in a name
 RELEASE_NAME = "eit/cot-distill"  # the release's default folder, and the dataset's name on the Hub
-HOME_PAGE = "https://github.com/EIT-NLP/cot-distill"  # of this package
+HOME_PAGE = "https://huggingface.co/datasets/eit/cot-distill"  # where this package and its data are documented
 EVAL_PREFIX = "eval"  # `eval-{benchmark}` holds the test split
 
 _TEACHER_SLUG = re.compile(r"[a-z0-9_]+")

@@ -4,6 +4,7 @@ Every number is counted from the samples. `cot-distill evaluate` writes into eac
 many tokens it has. For results of the bare `lm_eval --log_samples`, both are estimated with the student's tokenizer.
 """
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
