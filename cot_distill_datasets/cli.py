@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .environment import check_environment
 from .errors import CotDistillError
 from .names import HOME_PAGE, RELEASE_NAME
 from .parser import Parser, filled_text, model_args, points, positive, usable_path
@@ -25,6 +26,7 @@ def main(args: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
+        check_environment()
         options = parser.parse_args(args)
         return int(options.run(options))
     except ModuleNotFoundError as error:

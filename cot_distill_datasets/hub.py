@@ -4,15 +4,19 @@ The tag is the last step: a tagged revision is complete. If a run is interrupted
 none, and the next run continues from there. This module is independent of datasets and students.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from json import JSONDecodeError
 from pathlib import Path
+from time import monotonic
+from typing import Any, ClassVar
 
-from httpx2 import HTTPError
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+import httpx2
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.utils._http import hf_request_event_hook
 
 from .errors import CotDistillError
 
@@ -25,7 +29,44 @@ _REJECTIONS = {
     412: "another commit was made in the meantime and was kept: look at it, then run this again",
     429: "too many requests: wait some minutes, then run this again",
 }
-_NO_ANSWER = "no proper answer from the Hub: check the network and run this again, it continues where it stopped"
+_AGAIN = "check the network and run this again, it continues where it stopped"
+_NO_ANSWER = f"no proper answer from the Hub: {_AGAIN}"
+# What the client raises if the Hub, or a proxy, sends anything but the JSON that it reads without a check.
+_IMPROPER = (
+    httpx2.HTTPError, httpx2.InvalidURL, JSONDecodeError, UnicodeDecodeError, AttributeError, LookupError, TypeError,
+)  # fmt: skip
+_SECONDS = int(os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT") or 8)  # that the Hub may be silent
+_PAUSE = 60  # seconds until a silent host is asked again
+
+
+class _Client(httpx2.Client):
+    """The Hub's client, which ends within a minute if a host is silent.
+
+    huggingface_hub 2.4 sets no limit for most requests, repeats others up to six times, and after each failure asks
+    in another way. Here every request has a limit, and a silent host is not asked again for a minute. To the Hugging
+    Face libraries that is like being offline: they repeat nothing, and read what is in the cache.
+    """
+
+    silent_until: ClassVar[dict[bytes, float]] = {}  # by host
+
+    def __init__(self) -> None:
+        super().__init__(event_hooks={"request": [hf_request_event_hook]}, follow_redirects=True)
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        seconds = _SECONDS if request.method in ("GET", "HEAD") else 4 * _SECONDS  # a commit takes longer
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+        host = request.url.netloc
+        try:
+            if monotonic() > self.silent_until.get(host, 0):
+                return super().send(request, **options)
+        except httpx2.TimeoutException:
+            self.silent_until[host] = monotonic() + _PAUSE
+        raise OfflineModeIsEnabled(f"{host.decode()} does not answer: {_AGAIN}")
+
+
+def limit_waits() -> None:
+    """Let the Hugging Face libraries wait at most a minute for a host that accepts a request and never answers."""
+    set_client_factory(_Client)
 
 
 @dataclass(frozen=True)
@@ -61,6 +102,7 @@ def publish_folder(folder: Path, target: Target, *, dry_run: bool = False) -> Pu
     Raises CotDistillError, with no file on the Hub changed, if the tag exists with other files, the revision holds
     something else, or the Hub rejects a request.
     """
+    limit_waits()
     with _one_sentence(target.repo_id):
         plan = _plan(HfApi(), folder, target)
         return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, plan)
@@ -106,6 +148,8 @@ def _first_commit(api: HfApi, target: Target) -> str:
 def _changes(api: HfApi, folder: Path, target: Target, commit: str) -> list[tuple[str, str]]:
     """Return the steps that turn the files of `commit` into those of the folder."""
     report = api.verify_repo_checksums(target.repo_id, repo_type=target.repo_type, revision=commit, local_dir=folder)
+    if not (report.checked_count or report.missing_paths):  # or a proxy's `{}` would make a repo look empty
+        raise CotDistillError(f"{target.repo_id} lists no files, not even .gitattributes: run this again.")
     files = _files(folder)
     added = [("add", path) for path in report.extra_paths if path in files]
     replaced = [("replace", item["path"]) for item in report.mismatches if item["path"] in files]
@@ -141,6 +185,8 @@ def _carry_out(api: HfApi, folder: Path, plan: Publication) -> Publication:
         with _one_sentence(repo_id):
             if ("tag", target.tag) in plan.steps:
                 api.create_tag(repo_id, tag=target.tag, revision=base, repo_type=repo_type)
+                if target.tag not in [ref.name for ref in api.list_repo_refs(repo_id, repo_type=repo_type).tags]:
+                    raise CotDistillError(f"{repo_id}: {_NO_ANSWER}.")  # the client reads no answer to a tag
     except CotDistillError as error:  # the commit exists: "nothing changed" would be wrong
         return replace(plan, commit=base, unfinished=f"the tag {target.tag}. {error}")
     return replace(plan, commit=base)
@@ -156,11 +202,11 @@ def _one_sentence(repo_id: str) -> Iterator[None]:
         yield
     except CotDistillError:
         raise
-    except (HTTPError, OSError, RuntimeError, ValueError) as raised:
+    except (*_IMPROPER, OSError, RuntimeError, ValueError) as raised:
         error = raised.__cause__ if isinstance(raised, RuntimeError) and raised.__cause__ else raised  # an upload
         reason = " ".join(str(error).split()).removesuffix(".")
-        if isinstance(error, HTTPError | JSONDecodeError):  # no answer, or a proxy's page
+        if isinstance(error, _IMPROPER):
             reason = _NO_ANSWER
-        if isinstance(error, HfHubHTTPError) and (status := error.response.status_code) < 500:
+        if isinstance(error, HfHubHTTPError) and 400 <= (status := error.response.status_code) < 500:
             reason = _REJECTIONS.get(status) or f"the Hub rejected the request ({status}): {error.server_message}"
         raise CotDistillError(f"{repo_id}: {reason}.") from None

@@ -14,7 +14,7 @@ from support import ROOT
 PACKAGE = ROOT / "cot_distill_datasets"
 # From the bottom to the top. Modules of one level may import each other, without a circle.
 LEVELS = (
-    {"errors", "files"},
+    {"errors", "files", "environment"},
     {"grading"},
     {"benchmarks"},
     {"names"},

@@ -9,6 +9,7 @@ The release's own manifest, `data/dataset_info.json`, lists the files. Its names
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ MANIFEST = "dataset_info.json"
 SURROGATE = re.compile("[\ud800-\udfff]")  # a lone one, which JSON may have and UTF-8 cannot encode
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _REPOSITORY = re.compile(r"(?:https|ssh|file)://")  # not `ext::`, which runs a command
+_OPTIONS = {"ls-remote": [], "clone": ["--depth", "1"]}
+_SECONDS = 20  # that the server of a repository may be silent
 
 # Words of the manifest's names → ours. The first one that a name contains is used.
 _BENCHMARK_WORDS = {
@@ -82,15 +85,37 @@ def clone_or_open(source: str) -> Iterator[Path]:
         yield Path(source)
         return
     with TemporaryDirectory(prefix="cot-distill-upstream-") as folder:
-        clone = ["git", "-c", "credential.helper=", "clone", "--quiet", "--depth", "1", "--", source, folder]
-        env = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
-        try:
-            subprocess.run(clone, check=True, capture_output=True, text=True, env=env)
-        except (OSError, subprocess.CalledProcessError) as error:
-            last_line = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
-            message = f"git cannot clone {source}: {' '.join(last_line)}"
-            raise CotDistillError(_CREDENTIALS.sub("//", message)) from None  # the cause shows the credentials
+        _git("ls-remote", source)  # it ends in seconds, so it may have a limit: a clone may take minutes
+        _git("clone", source, folder)
         yield Path(folder)
+
+
+def _git(command: str, source: str, *more: str) -> None:
+    """Run a command of git on a URL. Raises CotDistillError if it fails, or the server is silent.
+
+    git's own limit covers the transfer, not the connection (git 2.39, `http.lowSpeedTime`).
+    """
+    limits = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": str(_SECONDS)}
+    arguments = ["git", "-c", "credential.helper=", command, "--quiet", *_OPTIONS[command], "--", source, *more]
+    env = limits | os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    try:
+        with subprocess.Popen(arguments, env=env, start_new_session=True, **pipes) as process:
+            try:
+                stderr = process.communicate(timeout=_SECONDS if command == "ls-remote" else None)[1]
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGTERM)  # with git's helpers, which would wait on
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                stderr = b"the server does not answer"
+        failed = process.returncode != 0
+    except OSError as error:
+        failed, stderr = True, str(error).encode()
+    if failed:
+        lines = stderr.decode(errors="replace").strip().splitlines()
+        reason = next((line for line in lines if line.startswith("fatal: ")), "".join(lines[-1:]))
+        message = f"git cannot clone {source}: {reason.removeprefix('fatal: ')}"
+        raise CotDistillError(_CREDENTIALS.sub("//", message))
 
 
 def data_folder(upstream: Path) -> Path:

@@ -14,6 +14,7 @@ from ..benchmarks import TEST_SPLITS, EvalItem
 from ..errors import CotDistillError
 from ..grading.answers import normalize
 from ..grading.formulas import last_boxed
+from ..hub import limit_waits
 from ..names import eval_config
 from . import arith
 from .questions import parse_question
@@ -67,6 +68,7 @@ def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> lis
 
 def _from_hub(name: str) -> list[EvalItem] | None:
     """Return the split from the Hub, or None if it is not there. Raises ConnectionError if the Hub is unreachable."""
+    limit_waits()
     items: list[EvalItem] = []
     for repo, config, split in TEST_SPLITS[name].hub:
         try:

@@ -10,6 +10,7 @@ from datasets import Dataset, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 
 from ..errors import CotDistillError, nearest
+from ..hub import limit_waits
 from ..names import RELEASE_NAME, ConfigName, Mixture
 from ..release.folder import find_release, read_release
 
@@ -32,6 +33,7 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
                 f"`dataset_revision` is {revision!r}: build that edition and pass its folder as `--dataset_name`, or "
                 "omit `dataset_revision`."
             )
+    limit_waits()
     try:
         return load_dataset(dataset, name, split="train", revision=None if release else revision)
     except OSError as error:  # the Hub has no such dataset, or cannot be reached

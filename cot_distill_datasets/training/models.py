@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..chat import check_rendering, plain_template
 from ..errors import CotDistillError
 from ..files import atomic_dir, find_file, resource
+from ..hub import limit_waits
 from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
 from ..schema import completion_text
 from ..sources import arith
@@ -37,6 +38,7 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
     """
     from transformers import AutoTokenizer
 
+    limit_waits()
     name = model_args.model_name_or_path
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=model_args.model_revision)

@@ -1,13 +1,16 @@
 """Where the paper's release is read from, and the entries of its manifest; names of configs: `test_upstream.py`."""
 
 import json
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from cot_distill_datasets import ConfigName, CotDistillError
 from cot_distill_datasets.cli import main
+from cot_distill_datasets.sources import manifest
 from cot_distill_datasets.sources.manifest import (
     Entry,
     clone_or_open,
@@ -93,6 +96,31 @@ def test_a_url_that_cannot_be_cloned_is_named_and_nothing_is_written(
     assert main(["build", "--upstream", url, "--out", "out"]) == 2
     assert url in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_answers_is_named_in_seconds_and_git_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(manifest, "_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts, and says nothing, not even in TLS
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/release.git"
+        started = time.monotonic()
+        assert main(["build", "--upstream", url, "--out", str(tmp_path / "out")]) == 2
+        assert time.monotonic() - started < 10
+        assert f"{url}: the server does not answer" in capsys.readouterr().err
+        processes = subprocess.run(["ps", "-eo", "args"], text=True, capture_output=True, check=True).stdout
+        assert url not in processes
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_falls_silent_while_git_clones_is_named_in_seconds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(manifest, "_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/release.git"
+        with pytest.raises(CotDistillError, match=f"{url}.*too slow"):  # without TLS: git's limit
+            manifest._git("clone", url, str(tmp_path / "clone"))
 
 
 def test_the_output_never_contains_the_credentials_of_a_url(
