@@ -103,12 +103,19 @@ class HubServer(ThreadingHTTPServer):
     def files(self, repo_id: str, revision: str) -> dict[str, bytes]:
         return {path: self.blobs[oid] for path, oid in self.repos[repo_id].find(revision).files.items()}
 
+    def visible(self, repo_id: str, revision: str = "main") -> dict[str, bytes]:
+        """Return the files that a publisher put there: none if the repo or the revision is missing."""
+        repo = self.repos.get(repo_id, Repo())
+        files = self.files(repo_id, revision) if revision in repo.branches | repo.tags else {}
+        return {path: content for path, content in files.items() if path != ".gitattributes"}
+
     def fail(self, kind: str, where: str, times: int = 1) -> None:
         """Make the next `times` requests fail whose `METHOD /path` starts with a match of the pattern `where`.
 
         `drop` closes the connection halfway. `hang` sets `reached`, waits for `released`, then does the same. `mute`
-        carries the request out without a response. `429` and `500` are statuses. `stale` adds another user's commit
-        before the request.
+        carries the request out without a response. `429` and `500` are statuses, `301` … `308` redirect to the same
+        place. A JSON text is the answer, instead of what was asked for. `stale` adds another user's commit before the
+        request.
         """
         self.faults += [(kind, where)] * times
 
@@ -131,8 +138,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if fault in ("429", "500"):
                 raise Rejected(int(fault), "not now", **{"Retry-After": "1", "RateLimit": '"api";r=0;t=1'})
+            if fault in ("301", "302", "303", "307", "308"):
+                raise Rejected(int(fault), "moved", Location=path)
             with self.server.lock:  # a commit is atomic
-                status, headers, content = self.answer(path, fault)
+                is_json = fault.startswith(("{", "[", '"', "null"))
+                status, headers, content = (200, {}, fault.encode()) if is_json else self.answer(path, fault)
         except Rejected as error:
             status, headers, content = error.status, error.headers, b""
         if fault != "mute":

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.provenance import Provenance
+from cot_distill_datasets.release.audit import release_hash
 from cot_distill_datasets.release.folder import SCHEMA
 from cot_distill_datasets.schema import Row
 
@@ -87,3 +88,17 @@ def alter_rows(release: Path, config: str, change: Callable[[list[Row]], None]) 
     renamed = path.rename(path.with_name(f"train-{sha256(path.read_bytes()).hexdigest()[:16]}.parquet"))
     index = release / "release.json"
     index.write_text(index.read_text().replace(path.name, renamed.name))
+
+
+def change_index(folder: Path, **values: str) -> Path:
+    """Set `values` in `release.json`, remove deleted configs from it, and mark the result as audited."""
+    index, report = (json.loads((folder / name).read_text()) for name in ("release.json", "audit.json"))
+    index["configs"] = [stats for stats in index["configs"] if (folder / stats["file"]).is_file()]
+    (folder / "release.json").write_text(json.dumps(index | values))
+    (folder / "audit.json").write_text(json.dumps(report | {"release": release_hash(folder)}))
+    return folder
+
+
+def folder_files(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder that have an extension, by relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}

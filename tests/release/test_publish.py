@@ -5,20 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import load_dataset
 from hub_server import READ_TOKEN, HubServer
+from support import change_index, folder_files
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.cli import main
-from cot_distill_datasets.release.audit import audit, release_hash
+from cot_distill_datasets.release.audit import audit
 from cot_distill_datasets.release.build import build
 from cot_distill_datasets.release.publish import publish
-from cot_distill_datasets.sources import arith
 
 
 REPO = "eit/cot-distill"
@@ -29,45 +29,6 @@ PUBLISH = (
     "import sys, time\nwait = time.sleep\ntime.sleep = lambda seconds: wait(seconds / 100)\n"
     "from cot_distill_datasets.cli import main\nsys.exit(main(['publish', *sys.argv[1:]]))"
 )
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An audited release of few rows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arith, "TRAIN_SIZE", 20)
-        build(folder := tmp_path_factory.mktemp("built") / "release")
-    assert audit(folder).broken == []
-    return folder
-
-
-@pytest.fixture
-def release(built: Path, tmp_path: Path) -> Path:
-    """A copy of `built` that a test may change."""
-    return Path(shutil.copytree(built, tmp_path / "release"))
-
-
-@pytest.fixture
-def paper(built: Path, tmp_path: Path) -> Path:
-    """The same rows as the edition `paper`, without one config."""
-    folder = Path(shutil.copytree(built, tmp_path / "paper"))
-    shutil.rmtree(folder / "data/oracle-l6-arith")
-    return _change_index(folder, edition="paper")
-
-
-def _change_index(folder: Path, **values: str) -> Path:
-    """Set `values` in `release.json`, remove deleted configs from it, and mark the result as audited."""
-    index, report = (json.loads((folder / name).read_text()) for name in ("release.json", "audit.json"))
-    index["configs"] = [stats for stats in index["configs"] if (folder / stats["file"]).is_file()]
-    (folder / "release.json").write_text(json.dumps(index | values))
-    (folder / "audit.json").write_text(json.dumps(report | {"release": release_hash(folder)}))
-    return folder
 
 
 def _publish(hub: HubServer, folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -83,15 +44,6 @@ def _publish(hub: HubServer, folder: Path, *more: str, **environment: str) -> su
 
 def _steps(ended: subprocess.CompletedProcess[str]) -> list[list[str]]:
     return [line.split("\t") for line in ended.stdout.splitlines()]
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
-
-
-def _visible(hub: HubServer, revision: str = "main") -> dict[str, bytes]:
-    files = hub.files(REPO, revision) if REPO in hub.repos else {}
-    return {path: content for path, content in files.items() if path != ".gitattributes"}
 
 
 def _commits(hub: HubServer, revision: str = "main") -> int:
@@ -118,7 +70,7 @@ def _load(hub: HubServer, folder: Path, *calls: dict[str, Any]) -> Any:
 @pytest.mark.slow
 def test_load_dataset_reads_the_published_rows(hub: HubServer, release: Path, paper: Path) -> None:
     assert (_publish(hub, release).returncode, _publish(hub, paper).returncode) == (0, 0)
-    assert (_visible(hub), _visible(hub, "paper")) == (_files(release), _files(paper))
+    assert (hub.visible(REPO), hub.visible(REPO, "paper")) == (folder_files(release), folder_files(paper))
     rows = list(load_dataset(str(release), "oracle-fine-arith", split="train"))
     assert len(rows) == 20
     call = {"name": "oracle-fine-arith", "split": "train"}
@@ -141,29 +93,29 @@ def test_a_second_publish_writes_nothing(hub: HubServer, release: Path) -> None:
 @pytest.mark.slow
 def test_a_new_version_is_one_commit_that_deletes_the_dropped_configs(hub: HubServer, release: Path) -> None:
     _publish(hub, release)
-    before = _files(release)
+    before = folder_files(release)
     shutil.rmtree(release / "data/oracle-l6-arith")
-    _change_index(release, version="0.2.0")
+    change_index(release, version="0.2.0")
     assert _publish(hub, release).returncode == 0
-    assert _visible(hub) == _files(release)
+    assert hub.visible(REPO) == folder_files(release)
     assert _commits(hub) == 2
     assert hub.files(REPO, "main")[".gitattributes"]
-    assert _visible(hub, "v0.1.0") == before
+    assert hub.visible(REPO, "v0.1.0") == before
 
 
 @pytest.mark.slow
 def test_publishing_an_old_release_again_keeps_the_newer_files(hub: HubServer, release: Path, tmp_path: Path) -> None:
-    newer = _change_index(Path(shutil.copytree(release, tmp_path / "newer")), version="0.2.0")
+    newer = change_index(Path(shutil.copytree(release, tmp_path / "newer")), version="0.2.0")
     for folder in (release, newer, release):
         assert _publish(hub, folder).returncode == 0
-    assert _visible(hub) == _files(newer)
+    assert hub.visible(REPO) == folder_files(newer)
 
 
 @pytest.mark.slow
 def test_a_dry_run_lists_each_step_and_writes_nothing(hub: HubServer, release: Path, paper: Path) -> None:
     steps = _steps(_publish(hub, paper, "--dry-run"))
     assert steps[:2] == [["create", REPO], ["create", "paper"]]
-    assert steps[2:-1] == [["add", path] for path in sorted(_files(paper))]
+    assert steps[2:-1] == [["add", path] for path in sorted(folder_files(paper))]
     assert steps[-1] == ["tag", "v0.1.0-paper"]
     assert hub.repos == {}
 
@@ -171,7 +123,7 @@ def test_a_dry_run_lists_each_step_and_writes_nothing(hub: HubServer, release: P
     hub.requests.clear()
     shutil.rmtree(release / "data/answer-arith")
     (release / "notes.md").write_text("a note")
-    steps = _steps(_publish(hub, _change_index(release, version="0.2.0"), "--dry-run"))
+    steps = _steps(_publish(hub, change_index(release, version="0.2.0"), "--dry-run"))
     assert [verb for verb, _ in steps] == ["add", "replace", "replace", "delete", "tag"]
     assert [name for _, name in steps][:3] == ["notes.md", "audit.json", "release.json"]
     assert steps[3][1].startswith("data/answer-arith/train-")
@@ -180,12 +132,12 @@ def test_a_dry_run_lists_each_step_and_writes_nothing(hub: HubServer, release: P
 
 @pytest.mark.slow
 def test_hidden_files_are_not_published(hub: HubServer, release: Path) -> None:
-    expected = _files(release)
+    expected = folder_files(release)
     for name in (".README.md.new", "data/.release.lock", ".cache/huggingface/x.json"):
         (release / name).parent.mkdir(parents=True, exist_ok=True)
         (release / name).write_text("half")
     assert _publish(hub, release).returncode == 0
-    assert _visible(hub) == expected
+    assert hub.visible(REPO) == expected
 
 
 @pytest.mark.slow
@@ -212,12 +164,12 @@ def test_after_a_failure_all_files_are_visible_or_none_and_a_repeat_finishes(
     ended = _publish(hub, release)
     assert (ended.returncode, named in ended.stderr) == (code, True), ended.stderr
     foreign = {"README.md": b"by hand"} if kind == "stale" else {}
-    assert _visible(hub) in (foreign, _files(release))
+    assert hub.visible(REPO) in (foreign, folder_files(release))
     assert code == 0 or not hub.repos[REPO].tags
 
     hub.faults.clear()
     assert _publish(hub, release).returncode == 0
-    assert _visible(hub) == _visible(hub, "v0.1.0") == _files(release)
+    assert hub.visible(REPO) == hub.visible(REPO, "v0.1.0") == folder_files(release)
     assert _commits(hub) == (2 if foreign else 1)
 
 
@@ -231,10 +183,10 @@ def test_after_a_kill_all_files_are_visible_or_none_and_a_repeat_finishes(
             build(release)
 
     _kill_at(hub, release, request_start, meanwhile=check_that_build_is_rejected)
-    assert _visible(hub) == (_files(release) if complete else {})
+    assert hub.visible(REPO) == (folder_files(release) if complete else {})
     assert not hub.repos[REPO].tags
     assert _publish(hub, release).returncode == 0
-    assert _visible(hub) == _visible(hub, "v0.1.0") == _files(release)
+    assert hub.visible(REPO) == hub.visible(REPO, "v0.1.0") == folder_files(release)
     assert _commits(hub) == 1
 
 
@@ -255,29 +207,29 @@ def _kill_at(hub: HubServer, folder: Path, request_start: str, meanwhile: Callab
 def test_a_new_branch_never_shows_the_rows_of_another_edition(hub: HubServer, release: Path, paper: Path) -> None:
     _publish(hub, release)
     _kill_at(hub, paper, f"{COMMIT}paper")
-    assert _visible(hub, "paper") == {}
+    assert hub.visible(REPO, "paper") == {}
     assert _publish(hub, paper).returncode == 0
-    assert (_visible(hub), _visible(hub, "paper")) == (_files(release), _files(paper))
+    assert (hub.visible(REPO), hub.visible(REPO, "paper")) == (folder_files(release), folder_files(paper))
 
 
 @pytest.mark.slow
 def test_a_commit_by_another_user_is_not_overwritten(hub: HubServer, release: Path) -> None:
     _publish(hub, release)
     hub.fail("stale", COMMIT)
-    assert _publish(hub, _change_index(release, version="0.2.0")).returncode == 2
-    assert _visible(hub) == _visible(hub, "v0.1.0") | {"README.md": b"by hand"}
+    assert _publish(hub, change_index(release, version="0.2.0")).returncode == 2
+    assert hub.visible(REPO) == hub.visible(REPO, "v0.1.0") | {"README.md": b"by hand"}
 
 
 @pytest.mark.slow
 def test_a_tag_with_other_files_is_rejected_before_any_write(hub: HubServer, release: Path) -> None:
     _publish(hub, release)
-    before = _visible(hub)
+    before = hub.visible(REPO)
     (release / "README.md").write_text("---\nlicense: apache-2.0\n---\nother")
     hub.requests.clear()
     ended = _publish(hub, release)
     assert (ended.returncode, f"v0.1.0 of {REPO}" in ended.stderr) == (2, True)
     assert _writes(hub) == []
-    assert _visible(hub) == before
+    assert hub.visible(REPO) == before
 
 
 @pytest.mark.slow
@@ -286,7 +238,7 @@ def test_a_dataset_that_is_not_a_release_is_left_unchanged(hub: HubServer, relea
     ended = _publish(hub, release)
     assert ended.returncode == 2
     assert all(datum in ended.stderr for datum in (REPO, "`main`", "--repo-id"))
-    assert _visible(hub) == foreign
+    assert hub.visible(REPO) == foreign
 
 
 @pytest.mark.slow
