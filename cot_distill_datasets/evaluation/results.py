@@ -18,13 +18,12 @@ from ..benchmarks import TEST_SPLITS
 from ..chat import template_sha256
 from ..errors import CotDistillError
 from ..provenance import PROVENANCE, Provenance, read_provenance
-from .samples import STRICT, find_results, load_result, load_samples, readable, samples_file
+from .samples import COT_DISTILL_KEY, STRICT, find_results, load_result, load_samples, readable, samples_file
 from .scores import Score
 
 
 FLEXIBLE = "flexible-extract"
 RESULTS = "results"  # the folder below a student that holds its results
-COT_DISTILL_KEY = "cot_distill"  # the key of a results file that says how `cot-distill evaluate` wrote it
 _HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # of the files that decide answers
 
 Sample = dict[str, Any]
@@ -69,6 +68,15 @@ def read_scores(student: Student) -> list[Score]:
     return sorted(best.values(), key=lambda score: (order.index(split_for_task(score.task)), score.task))
 
 
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """Return the settings that `cot-distill evaluate` recorded in a results file; None if `lm_eval` wrote it.
+
+    Raises CotDistillError if the file is broken.
+    """
+    entry = load_result(path).get(COT_DISTILL_KEY)
+    return entry["settings"] if entry else None
+
+
 def read_score(student: Student, path: Path, task: str) -> Score:
     """Read one task from a `results_*.json` and the samples beside it.
 
@@ -83,13 +91,16 @@ def read_score(student: Student, path: Path, task: str) -> Score:
             f"{path} was written under a different chat template than the student's, or under none: evaluate again, "
             "with `--apply_chat_template`."
         )
-    if COT_DISTILL_KEY in result and result[COT_DISTILL_KEY]["settings"]["student_sha256"] != student.sha256:
+    entry = result.get(COT_DISTILL_KEY)
+    if entry and entry["settings"]["student_sha256"] != student.sha256:
         raise CotDistillError(f"{path} was written by other weights than the student has now: evaluate again.")
     samples_path = samples_file(path, task)
     with readable(samples_path):
         _check_settings(path, task, result)
         samples = load_samples(samples_path)
         estimated = "finish_reason" not in samples[0]
+        if not estimated and entry is None:
+            raise ValueError(f"only `cot-distill evaluate` records `finish_reason`, and {path.name} is not its own")
         if estimated:
             samples = [sample | _estimate_finish(sample, student.tokenizer) for sample in samples]
         score = score_samples(student.folder, task, result, samples, estimated=estimated)
@@ -100,16 +111,23 @@ def read_score(student: Student, path: Path, task: str) -> Score:
 def score_samples(
     student: Path, task: str, result: dict[str, Any], samples: Sequence[Sample], *, estimated: bool
 ) -> Score:
-    """Count the samples of a task, each of which has `finish_reason` and `output_tokens`."""
+    """Count the samples of a task, each of which has `finish_reason` and `output_tokens`.
+
+    Raises ValueError or TypeError if a sample has a value that neither lm-eval nor our grader writes.
+    """
+    for sample in samples:
+        _check_sample(sample)
     filters = dict.fromkeys(sample["filter"] for sample in samples)
     headline = STRICT if STRICT in filters else next(iter(filters))
     first, flexible = ([s for s in samples if s["filter"] == name] for name in (headline, FLEXIBLE))
     finished = [sample for sample in first if sample["finish_reason"] != "length"]
     questions = result["n-samples"][task]
+    if len(first) != questions["effective"]:
+        raise ValueError(f"{len(first)} samples of {questions['effective']} questions")
     return Score(
         student=student,
         task=task,
-        version=result["versions"][task],
+        version=float(result["versions"][task]),
         n=len(first),
         limit=len(first) if questions["effective"] < questions["original"] else None,  # `--limit`, or `--samples`
         correct=_count(first, "exact_match"),
@@ -141,6 +159,8 @@ def _digest(folder: Path) -> str:
     digest = sha256()
     for path in sorted(folder.glob("[!.]*")):
         if path.suffix in _HASHED_SUFFIXES and path.name != PROVENANCE:
+            if not path.is_file():  # a FIFO would be waited for
+                raise CotDistillError(f"{path} is not a file: train the student again, or move it away.")
             with path.open("rb") as file:
                 digest.update(f"{path.name} {file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
@@ -188,5 +208,14 @@ def _tasks(path: Path) -> list[str]:
     return [task for task in load_result(path)["results"] if split_for_task(task) in TEST_SPLITS]
 
 
+def _check_sample(sample: Sample) -> None:
+    texts = [sample["doc"]["prompt"][0]["content"], sample["doc"]["answer"], sample["resps"][0][0]]
+    "".join(texts).encode()  # a number is a TypeError, a lone surrogate a ValueError
+    if sample["finish_reason"] not in ("stop", "length") or not 0 <= sample["output_tokens"] < 10**9:
+        raise ValueError(f"finish_reason {sample['finish_reason']!r} after {sample['output_tokens']!r} tokens")
+
+
 def _count(samples: Sequence[Sample], metric: str) -> int:
+    if wrong := [sample[metric] for sample in samples if sample[metric] not in (0, 1)]:
+        raise ValueError(f"{metric} is {wrong[0]!r}")
     return int(sum(sample[metric] for sample in samples))

@@ -28,7 +28,8 @@ from ..chat import bos_rule, check_prompt, check_template, task_folder
 from ..errors import CotDistillError, nearest
 from ..files import atomic_dir, recover
 from ..grading.answers import GRADER_VERSION
-from .results import COT_DISTILL_KEY, RESULTS, Sample, Student, read_score, score_samples
+from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
+from .samples import COT_DISTILL_KEY
 from .scores import Score
 
 
@@ -71,7 +72,7 @@ def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -
     for name, task in _load_tasks(tasks, config).items():
         folder = student.folder / RESULTS / _results_name(name, config)
         settings = _settings(task, student.sha256, arguments, config)
-        is_complete = _has_results(folder, settings)
+        is_complete = _has_results(student, folder, name, settings)
         print(f"{name}: {folder}{' is complete' if is_complete else ''}", file=sys.stderr)
         folders[folder] = name
         if not is_complete:
@@ -151,10 +152,16 @@ def _settings(
     }
 
 
-def _has_results(folder: Path, settings: dict[str, Any]) -> bool:
+def _has_results(student: Student, folder: Path, task: str, settings: dict[str, Any]) -> bool:
+    """Whether a task has readable results with these settings. Broken results are named, and the task is run again."""
     recover(folder)
-    results = (json.loads(path.read_text(encoding="utf-8")) for path in _results_files(folder))
-    return any(result[COT_DISTILL_KEY]["settings"] == settings for result in results)
+    paths = _results_files(folder)
+    try:
+        is_current = bool(paths) and all(read_settings(path) == settings for path in paths)
+        return is_current and all(read_score(student, path, task) for path in paths)
+    except CotDistillError as error:
+        print(f"warning: {error} `{task}` is evaluated again.", file=sys.stderr)
+        return False
 
 
 def _load_model(student: Path, arguments: dict[str, Any], backend: Backend) -> Any:

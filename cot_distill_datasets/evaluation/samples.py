@@ -1,6 +1,7 @@
 """lm-eval's files: a `results_{date}.json` beside a `samples_{task}_{date}.jsonl` for each task."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ from ..files import recover
 
 
 STRICT = "strict-match"  # the filter that decides a score, if a task has it
+COT_DISTILL_KEY = "cot_distill"  # the key of a results file that says how `cot-distill evaluate` wrote it
 _RESULT_KEYS = ("results", "versions", "config", "n-shot", "n-samples")
+# Raised by a file of another layout.
+_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def find_results(folder: Path) -> list[Path]:
@@ -23,12 +27,21 @@ def find_results(folder: Path) -> list[Path]:
 
 
 def load_result(path: Path) -> dict[str, Any]:
-    """Load a results file. Raises CotDistillError if lm-eval did not write it, or not to its end."""
+    """Load a results file. Raises CotDistillError if it, or its entry of `cot-distill evaluate`, is broken."""
     try:
+        if not path.is_file():  # a FIFO would be waited for
+            raise TypeError("not a file")
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {key: result[key] for key in _RESULT_KEYS} | result
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CotDistillError(f"{path} is not a results file of lm-eval ({error!r}): delete it.") from error
+        for key in _RESULT_KEYS:
+            result[key].keys()
+        if COT_DISTILL_KEY in result:
+            result[COT_DISTILL_KEY]["settings"]["student_sha256"].encode()
+            shlex.join(result[COT_DISTILL_KEY]["command"] + [])
+        return result
+    except _BROKEN as error:
+        raise CotDistillError(
+            f"{path} is not a whole results file of lm-eval ({repr(error)[:200]}): delete it."
+        ) from error
 
 
 def samples_file(path: Path, task: str) -> Path:
@@ -50,7 +63,8 @@ def readable(path: Path) -> Iterator[None]:
     """Raise CotDistillError if what the block reads from `path` is not as lm-eval writes it."""
     try:
         yield
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, CotDistillError):
-            raise
-        raise CotDistillError(f"Cannot read {path} ({error!r}): delete its folder, then evaluate again.") from error
+    except CotDistillError:
+        raise
+    except _BROKEN as error:
+        reason = repr(error)[:200]  # that of a UnicodeError contains the text
+        raise CotDistillError(f"Cannot read {path} ({reason}): delete its folder, then evaluate again.") from error

@@ -20,6 +20,7 @@ from huggingface_hub.constants import EVAL_RESULTS_FOLDER
 from ..benchmarks import BENCHMARKS, TEST_SPLITS, layout
 from ..errors import CotDistillError
 from ..evaluation.results import RESULTS, Student, read_scores, split_for_task
+from ..evaluation.samples import find_results
 from ..evaluation.scores import Score
 from ..files import atomic_write
 from ..licenses import base_license, license_spelling, teacher_terms
@@ -53,9 +54,8 @@ def update_model_cards(*students: Student) -> list[Path]:
                 f"{student.folder} has no provenance.json, so its training is unknown: pass the folder of a student "
                 "that cot-distill trained."
             )
-        has_results = any((student.folder / RESULTS).rglob("results_*.json"))
-        scores = [score for score in read_scores(student) if score.limit is None] if has_results else []
-        cards.append((student.provenance, student.folder, scores))
+        scores = read_scores(student) if find_results(student.folder / RESULTS) else []
+        cards.append((student.provenance, student.folder, [score for score in scores if score.limit is None]))
     return [write_model_card(*card) for card in cards]
 
 

@@ -7,9 +7,11 @@ from itertools import groupby
 from pathlib import Path
 
 from ..errors import CotDistillError
-from ..evaluation.results import Student, read_scores
+from ..evaluation.results import RESULTS, Student, read_scores
+from ..evaluation.samples import find_results
 from ..evaluation.scores import Score, label
 from ..files import atomic_write
+from ..names import untrained_dir
 from ..provenance import Provenance
 from ..templates import render_page
 from .figures import draw_scores
@@ -19,29 +21,37 @@ from .tables import score_notes, score_table
 def write_report(folder: Path, students: Sequence[Student]) -> Path:
     """Write `report.json`, `report.png` and `report.md` into `folder`, and return the path of the page.
 
-    Raises CotDistillError if a student has no results, or results that do not belong to it (`read_scores`), or if two
-    have results of different versions of a task.
+    The untrained baseline of a student is included if it was evaluated. Raises CotDistillError if a student has no
+    results, or results that do not belong to it (`read_scores`), or if two have results of different versions of a
+    task.
     """
-    scores = _read_scores(students)
+    untrained = dict.fromkeys(untrained_dir(student.provenance.student) for student in students if student.provenance)
+    folders = [student.folder.resolve() for student in students]
+    baselines = [path for path in untrained if path.resolve() not in folders]
+    scores = _read_scores(students, [Student.open(path) for path in baselines if find_results(path / RESULTS)])
     provenance = {student.folder: student.provenance for student in students}
     folder.mkdir(parents=True, exist_ok=True)
-    facts = [_facts(score, provenance[score.student]) for score in scores]
+    facts = [_facts(score, provenance.get(score.student)) for score in scores]
     atomic_write(folder / "report.json", json.dumps(facts, indent=1) + "\n")
     by_task = {task: list(group) for task, group in groupby(scores, key=lambda score: score.task)}
     draw_scores(by_task, folder / "report.png")
     trained = {student: record for student, record in provenance.items() if record}
     table, notes = score_table(scores), score_notes(scores)
+    missing = [path for path in baselines if path not in [score.student for score in scores]]
     page = render_page(
-        "report.md.jinja", table=table, notes=notes, scores=scores, by_task=by_task, trained=trained, label=label
-    )
+        "report.md.jinja", table=table, notes=notes, scores=scores, by_task=by_task, trained=trained, label=label,
+        missing=missing,
+    )  # fmt: skip
     atomic_write(folder / "report.md", page)
     return folder / "report.md"
 
 
-def _read_scores(students: Sequence[Student]) -> list[Score]:
-    """Return the scores of the students, by task."""
+def _read_scores(students: Sequence[Student], baselines: Sequence[Student]) -> list[Score]:
+    """Return the scores of the students by task, after those of the baselines on the same tasks."""
     unique = {student.folder: student for student in students}
     scores = [score for student in unique.values() for score in read_scores(student)]
+    tasks = {score.task for score in scores}
+    scores = [score for base in baselines for score in read_scores(base) if score.task in tasks] + scores
     versions: dict[str, set[float]] = {}
     for score in scores:
         versions.setdefault(score.task, set()).add(score.version)

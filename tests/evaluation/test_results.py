@@ -1,15 +1,19 @@
 """Scores read from lm-eval's files, including those of the bare `lm_eval` command."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from support import make_provenance
 
 from cot_distill_datasets import CotDistillError
+from cot_distill_datasets.cli import main
 from cot_distill_datasets.evaluation.compare import compare
 from cot_distill_datasets.evaluation.results import Student, read_scores, score_samples
 from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
@@ -44,7 +48,8 @@ def _change_samples(student: Path, change: Callable[[dict[str, object]], None]) 
     samples = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     for sample in samples:
         change(sample)
-    path.write_text("".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
+    text = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+    path.write_bytes(text.encode(errors="backslashreplace"))  # a lone surrogate as JSON's escape
     return path
 
 
@@ -114,6 +119,119 @@ def test_results_that_are_not_zero_shot_and_greedy_are_rejected(changed: dict[st
     path.write_text(json.dumps(result | changed))
     with pytest.raises(CotDistillError, match=rf"{path.name} .* zero-shot and greedy"):
         _read(student)
+
+
+def _results(student: Path) -> Path:
+    (path,) = student.rglob("results_*.json")
+    return path
+
+
+def _content(content: bytes) -> Callable[[Path], Path]:
+    def change(student: Path) -> Path:
+        path = _results(student)
+        path.write_bytes(content or path.read_bytes()[:100])
+        return path
+
+    return change
+
+
+def _entry(**changes: object) -> Callable[[Path], Path]:
+    """Return a change of what `cot-distill evaluate` recorded; without one, it is deleted."""
+
+    def change(student: Path) -> Path:
+        path = _results(student)
+        result = json.loads(path.read_text())
+        del result["cot_distill"]
+        path.write_text(json.dumps(result | changes))
+        return path
+
+    return change
+
+
+def _fifo(pattern: str) -> Callable[[Path], Path]:
+    def change(student: Path) -> Path:
+        (path,) = student.rglob(pattern)
+        path.unlink()
+        os.mkfifo(path)
+        return path
+
+    return change
+
+
+def _sample(**values: object) -> Callable[[Path], Path]:
+    return lambda student: _change_samples(student, lambda sample: sample.update(values))
+
+
+def _doc(**values: object) -> Callable[[Path], Path]:
+    return lambda student: _change_samples(student, lambda sample: sample.update(doc=sample["doc"] | values))
+
+
+def _lines_lost(student: Path) -> Path:
+    (path,) = student.rglob("samples_*.jsonl")
+    path.write_text(path.read_text().split("\n")[0] + "\n")
+    return path
+
+
+DAMAGES = {
+    "cut": _content(b""),
+    "empty": _content(b" "),
+    "null": _content(b"null"),
+    "list": _content(b"[]"),
+    "deep": _content(b"[" * 10**5),
+    "UTF-16": _content('{"results": {}}'.encode("utf-16")),
+    "lists for objects": _content(b'{"results": [], "versions": [], "config": [], "n-shot": [], "n-samples": []}'),
+    "no entry": _entry(),
+    "null entry": _entry(cot_distill=None),
+    "empty entry": _entry(cot_distill={}),
+    "entry of another shape": _entry(cot_distill={"settings": [], "command": "x"}),
+    "command of numbers": _entry(cot_distill={"settings": {"student_sha256": "x"}, "command": [1]}),
+    "results are a FIFO": _fifo("results_*.json"),
+    "samples are a FIFO": _fifo("samples_*.jsonl"),
+    "tokenizer is a FIFO": _fifo("tokenizer.json"),
+    "samples lost": _lines_lost,
+    "1000 right": _sample(exact_match=1000),
+    "-3 right": _sample(exact_match=-3),
+    "infinitely many right": _sample(exact_match=float("inf")),
+    "NaN right": _sample(exact_match=float("nan")),
+    "half right": _sample(no_answer=0.5),
+    "too many tokens": _sample(output_tokens=10**400),
+    "unknown end": _sample(finish_reason="cut"),
+    "answer is a number": _sample(resps=[[4]]),
+    "surrogate in the answer": _sample(resps=[["\ud800"]]),
+    "surrogate in the gold": _doc(answer="\ud800"),
+    "gold is a number": _doc(answer=4),
+    "surrogate in the prompt": _doc(prompt=[{"role": "user", "content": "\ud800"}]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_broken_results_are_named_by_report_and_card_and_nothing_is_written(
+    name: str, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = sha256((student / "chat_template.jinja").read_bytes()).hexdigest()
+    make_provenance(chat_template_sha256=template, base_is_on_hub=False).write(student)
+    path = DAMAGES[name](student)
+    named = "results_" if name == "samples are a FIFO" else path.name
+    for command in (["report", str(student), "--out", str(tmp_path / "out")], ["card", str(student)]):
+        assert main(command) == 2
+        message = capsys.readouterr().err
+        assert named in message and len(message) < 1000
+    assert not (tmp_path / "out").exists() and not (student / "README.md").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["cut", "null", "list", "UTF-16", "no entry", "null entry", "samples are a FIFO", "NaN right", "template"]
+)
+def test_evaluate_names_broken_results_and_evaluates_the_task_again(
+    name: str, student: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (expected,) = _read(student)
+    other_template = _results(student).read_text().replace('"chat_template_sha": "', '"chat_template_sha": "0')
+    (DAMAGES | {"template": _content(other_template.encode())})[name](student)
+    assert main(["evaluate", str(student), "--tasks", "cot_arith", "--backend", "hf", "--limit", "3"]) == 0
+    assert ("evaluated again" in capsys.readouterr().err) == (name != "no entry")
+    assert _read(student) == [expected]
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]\n", "{}\n", '{"filter": "strict-match"'])

@@ -68,6 +68,12 @@ def test_the_metadata_of_the_card_is_valid_on_the_hub(stand_in_release: Path) ->
     assert len(configs) == len(data["configs"]) == len(set(configs))
 
 
+def test_no_table_of_the_card_is_empty(tmp_path: Path) -> None:
+    card = _card(tmp_path)  # of the embedded benchmark alone, which needs no repairs
+    assert "| – | 0 | 0 | nothing was repaired |" in card
+    assert not re.search(r"^\|[-:|]+\|\n(?!\|)", card, re.MULTILINE)
+
+
 def test_a_teacher_without_known_terms_is_listed_as_unknown(tmp_path: Path) -> None:
     card = _card(tmp_path, "mymodel-l2-svamp", "gpt4o-l2-svamp")
     terms = [line for line in card.splitlines() if re.match(r"\| [^|]+ \(`\w+`\) \|", line)]

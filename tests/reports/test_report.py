@@ -2,10 +2,12 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from support import make_provenance
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.cli import main
@@ -101,3 +103,20 @@ def test_the_report_has_the_scores_a_figure_the_commands_and_an_answer(
     assert [row["student"] for row in json.loads(Path("out/report.json").read_text())] == ["runs/one", "runs/two"]
     with Image.open("out/report.png") as figure:
         assert figure.width > 1000
+
+
+@pytest.mark.slow
+def test_the_report_of_a_student_contains_its_untrained_baseline_or_says_how_to_add_it(
+    project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    student = _evaluate_copy(project_dir / "runs/demo/untrained", Path("runs/demo/l3/seed1"), limit=1).folder
+    template = sha256((student / "chat_template.jinja").read_bytes()).hexdigest()
+    make_provenance(chat_template_sha256=template).write(student)
+    assert main(["report", str(student)]) == 0
+    assert "`runs/demo/untrained`, the untrained baseline" in Path("runs/report.md").read_text()
+    shutil.copytree(student, "runs/demo/untrained", ignore=shutil.ignore_patterns("provenance.json"))
+    assert main(["report", str(student)]) == 0
+    text = Path("runs/report.md").read_text()
+    assert "untrained baseline" not in text
+    assert [line.split("|")[1].strip() for line in text.splitlines()[4:6]] == ["demo/untrained", "demo/l3/seed1"]
