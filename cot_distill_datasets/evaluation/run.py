@@ -28,6 +28,7 @@ from ..chat import bos_rule, check_prompt, check_template, task_folder
 from ..errors import CotDistillError, nearest
 from ..files import atomic_dir, recover
 from ..grading.answers import GRADER_VERSION
+from ..hub import limit_waits
 from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
 from .samples import COT_DISTILL_KEY
 from .scores import Score
@@ -105,6 +106,7 @@ def _task_manager(config: EvaluationConfig) -> TaskManager:
 
 def _load_tasks(names: Sequence[str], config: EvaluationConfig) -> dict[str, ConfigurableTask]:
     """Load tasks and the members of groups, each once."""
+    limit_waits()
     manager = _task_manager(config)
     tasks: dict[str, ConfigurableTask] = {}
     for name in names:

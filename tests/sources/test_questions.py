@@ -9,7 +9,8 @@ import pytest
 from cot_distill_datasets.schema import question_id
 from cot_distill_datasets.sources.manifest import data_folder, data_path, read_manifest
 from cot_distill_datasets.sources.questions import parse_question
-from cot_distill_datasets.sources.upstream import _question, _read_json
+from cot_distill_datasets.sources.records import load_records
+from cot_distill_datasets.sources.upstream import _question
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_question_in_several_files_has_the_same_id_in_each(
     ids, texts, configs = defaultdict(set), defaultdict(set), defaultdict(set)
     for entry in read_manifest(data)[0]:
         if data_path(entry, data).is_file():
-            for index, row in enumerate(_read_json(entry, data)):
+            for index, row in enumerate(load_records(data_path(entry, data), entry.file_name)):
                 question, choices, _ = _question(entry, index, row)
                 text = "".join(row[entry.question_column].split()).casefold().translate(QUOTES)
                 id_ = question_id(entry.config.benchmark, question, choices)
