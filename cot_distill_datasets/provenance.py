@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import CotDistillError
 from .files import atomic_write
-from .names import RELEASE_NAME, Mixture
+from .names import DEMO_STUDENT, RELEASE_NAME, Mixture, untrained_dir
 
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class Provenance:
     """
 
     student: str
-    base_model: str
+    base_model: str  # on the Hub; of a local folder only its name, unless it is the demo student's
     base_is_on_hub: bool  # a local folder is not a repo, and must not be published as one
     base_revision: str | None  # on the Hub; null: the latest, or a local folder
-    dataset: str
+    dataset: str  # on the Hub; of a local folder only its name, unless it is the release
     dataset_revision: str | None  # as requested; null: the default
     edition: str | None  # null: the dataset came from the Hub
     config: str  # `str(Mixture)`
@@ -52,6 +52,7 @@ class Provenance:
     arguments: dict[str, Any]
     settings: dict[str, Any]
     lora: dict[str, Any] | None  # null: full fine-tuning
+    dataset_is_on_hub: bool = True  # false: a local folder
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _LIBRARIES})
     hardware: str = ""
     processes: int = 1
@@ -77,6 +78,15 @@ class Provenance:
     def write(self, folder: Path) -> None:
         """Write `provenance.json` into the student's folder, as the last of its files."""
         atomic_write(folder / PROVENANCE, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+
+def published_name(name_or_path: str) -> str:
+    """Return the name of a model or dataset without its local path, which must not be published.
+
+    The folders that this package writes have the same path on every machine.
+    """
+    own = name_or_path in (RELEASE_NAME, str(untrained_dir(DEMO_STUDENT)))
+    return Path(name_or_path).resolve().name if Path(name_or_path).exists() and not own else name_or_path
 
 
 def read_provenance(folder: Path) -> Provenance | None:

@@ -12,6 +12,7 @@ If a run is killed, run the same command again: it resumes from the last checkpo
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trl
@@ -27,45 +28,54 @@ from cot_distill_datasets.release.build import build
 from cot_distill_datasets.release.folder import read_release
 from cot_distill_datasets.training import arguments, checks, data, models
 from cot_distill_datasets.training.arguments import ScriptArguments, SFTConfig
+from cot_distill_datasets.training.failures import errors_as_message
 from cot_distill_datasets.training.save import reuse_if_trained, save_student
-from cot_distill_datasets.training.trainer import CotTrainer, ensure_writable
+from cot_distill_datasets.training.trainer import CotTrainer, writable_folder
 
 
 def main(
     script_args: ScriptArguments, training_args: SFTConfig, model_args: trl.ModelConfig, recipe: str | None
 ) -> None:
-    """Train, check, save and describe one student."""
-    arguments.set_threads(script_args, training_args)
-    student = script_args.student or Path(model_args.model_name_or_path).name.lower()
-    with PartialState().main_process_first():
-        models.ensure_demo_student(model_args.model_name_or_path)
-    tokenizer = models.load_tokenizer(model_args, training_args)
-    if script_args.untrained:
-        if PartialState().is_main_process:
-            models.write_baseline(untrained_dir(student), model_args, tokenizer)
-        return
+    """Train, check, save and describe one student. Whatever ends it before the first step is a CotDistillError."""
+    before_start = partial(
+        errors_as_message,
+        f"The training of {model_args.model_name_or_path} cannot start",
+        arguments.given(training_args, model_args),
+    )
+    with before_start():
+        arguments.check_trackers(training_args.report_to)
+        arguments.set_threads(script_args, training_args)
+        student = script_args.student or Path(model_args.model_name_or_path).name.lower()
+        with PartialState().main_process_first():
+            models.ensure_demo_student(model_args.model_name_or_path)
+        tokenizer = models.load_tokenizer(model_args, training_args)
+        if script_args.untrained:
+            if PartialState().is_main_process:
+                models.write_baseline(untrained_dir(student), model_args, tokenizer)
+            return
 
-    mixture = Mixture.parse(script_args.dataset_config)
-    if training_args.output_dir == "trainer_output":  # transformers' default
-        training_args.output_dir = str(student_dir(student, mixture.folder, training_args.seed))
-    with PartialState().main_process_first():
-        rows = load_rows(script_args, training_args, mixture)
-    provenance = arguments.start_provenance(
-        script_args, training_args, model_args,
-        student=student, recipe=recipe, examples=len(rows), rows_sha256=data.rows_hash(rows),
-        chat_template=tokenizer.get_chat_template(),
-    )  # fmt: skip
-    if reuse_if_trained(ensure_writable(training_args.output_dir), provenance):
-        return
-
-    trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)
-    if trainer.is_world_process_zero():
-        allow = script_args.allow_truncation
-        warnings = checks.check_supervision(trainer, rows, mixture.benchmark, allow_truncation=allow)
-        provenance = replace(provenance, warnings=warnings)
-        checks.show_mask(trainer.train_dataset[0], tokenizer)
-    trainer.train_or_resume()
-    save_student(trainer, provenance)
+        mixture = Mixture.parse(script_args.dataset_config)
+        if training_args.output_dir == "trainer_output":  # transformers' default
+            training_args.output_dir = str(student_dir(student, mixture.folder, training_args.seed))
+        with PartialState().main_process_first():
+            rows = load_rows(script_args, training_args, mixture)
+        provenance = arguments.start_provenance(
+            script_args, training_args, model_args,
+            student=student, recipe=recipe, examples=len(rows), rows_sha256=data.rows_hash(rows),
+            chat_template=tokenizer.get_chat_template(),
+        )  # fmt: skip
+    with writable_folder(training_args.output_dir) as folder:
+        if reuse_if_trained(folder, provenance):
+            return
+        with before_start():
+            trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)
+            if trainer.is_world_process_zero():
+                allow = script_args.allow_truncation
+                warnings = checks.check_supervision(trainer, rows, mixture.benchmark, allow_truncation=allow)
+                provenance = replace(provenance, warnings=warnings)
+                checks.show_mask(trainer.train_dataset[0], tokenizer)
+        trainer.train_or_resume()
+        save_student(trainer, provenance)
     trainer.end()
 
 
@@ -93,6 +103,7 @@ def make_trainer(
     """Load the base model into a trainer."""
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
+        "trust_remote_code": False,
         "use_safetensors": True,  # other formats may hold code
         "attn_implementation": model_args.attn_implementation,
         "dtype": model_args.dtype,
@@ -117,3 +128,6 @@ if __name__ == "__main__":
     except (CotDistillError, OSError) as error:
         print(f"sft.py: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("sft.py: interrupted. The same command resumes from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)

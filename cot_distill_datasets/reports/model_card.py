@@ -11,6 +11,7 @@ It contains results on all questions only, no `--limit` runs. Training writes th
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -61,6 +62,8 @@ def update_model_cards(*students: Student) -> list[Path]:
 
 def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Score] = ()) -> Path:
     """Write the card into a student's folder, with `scores`, and return its path."""
+    folder = student if not student.is_absolute() else Path(student.name)  # a local path must not be published
+    scores = [replace(score, command=score.command.replace(str(student), str(folder))) for score in scores]
     base, name, mixture = base_license(provenance.base_model), model_name(provenance), provenance.mixture
     is_on_hub, benchmark = provenance.base_is_on_hub, BENCHMARKS[provenance.mixture.benchmark]
     data = ModelCardData(
@@ -81,8 +84,8 @@ def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Sco
         provenance=provenance, mixture=mixture, name=name, base=base, benchmark=benchmark,
         # of the training rows; None if it is unknown (a commit of the Hub)
         edition=EDITIONS.get(provenance.edition or "") or Edition.of_revision(provenance.dataset_revision),
-        folder=shlex.quote(str(student)), student=json.dumps(str(student)),
-        model_args=shlex.quote(json.dumps({"pretrained": str(student)})), home_page=HOME_PAGE,
+        folder=shlex.quote(str(folder)), student=json.dumps(str(folder)),
+        model_args=shlex.quote(json.dumps({"pretrained": str(folder)})), home_page=HOME_PAGE,
         question=json.dumps(EXAMPLES[benchmark.answer_kind]),
         teachers={name: (TEACHERS.get(name, "a model"), teacher_terms(name)) for name in sorted(teachers)},
         chat_template=(student / "chat_template.jinja").read_text(encoding="utf-8"), loss_curve=LOSS_CURVE,

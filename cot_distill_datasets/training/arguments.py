@@ -6,24 +6,27 @@ A recipe is a YAML of these arguments. The command line overrides it.
 import argparse
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, get_type_hints
 
 import torch
 import trl
-import yaml
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from ..errors import CotDistillError, nearest
 from ..files import find_file
 from ..names import RELEASE_NAME, Mixture
-from ..provenance import Provenance
+from ..provenance import Provenance, published_name
 from ..release.folder import read_release
+from .failures import errors_as_message
+from .recipes import read_recipe
 
 
 DEFAULT_RECIPE = "demo"
@@ -35,6 +38,7 @@ _FIXED = {
     "padding_free": (False, "it requires packing"),
     "truncation_mode": ("keep_start", "a truncated row must keep its question"),
     "eval_strategy": ("no", "students are evaluated by `cot-distill evaluate`"),
+    "load_best_model_at_end": (False, "students are evaluated by `cot-distill evaluate`"),
     "load_in_4bit": (False, "students are trained in full precision"),
     "load_in_8bit": (False, "students are trained in full precision"),
     "model_init_kwargs": (None, "use `dtype`, `attn_implementation` and `model_revision`"),
@@ -47,6 +51,11 @@ _FIXED = {
     "resume_from_checkpoint": (None, "a run resumes automatically"),
     "push_to_hub": (False, "it would publish a student before its check and card: run `hf upload` afterwards"),
 }
+# Numbers that must not be 0.
+_POSITIVE = (
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "effective_batch_size", "max_length", "save_steps",
+    "logging_steps", "num_threads", "dataset_num_proc", "lora_r", "lora_alpha",
+)  # fmt: skip
 # Settings that a model card shows.
 _SETTINGS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs", "max_steps", "effective_batch_size",
@@ -146,9 +155,16 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
+class _Parser(trl.TrlParser):  # type: ignore[misc]
+    """TRL's parser, which raises its errors instead of printing every argument."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CotDistillError(f"{message}.")
+
+
 def make_parser() -> trl.TrlParser:
     """Return the parser of all arguments. Its help leaves out those that only have one allowed value."""
-    parser = trl.TrlParser(
+    parser = _Parser(
         _TYPES,
         usage="%(prog)s [--config RECIPE] [ARGUMENTS]",
         description="Train one student. The recipe's values replace the defaults below.",
@@ -169,46 +185,71 @@ def parse(args: Sequence[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelCon
     args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
     if not {"--config", "--model_name_or_path", "-h", "--help"} & set(args):
         args = ["--config", DEFAULT_RECIPE, *args]
+    parser = make_parser()
+    _check_flags(args, parser)
+    recipe = None
     if "--config" in args[:-1]:
-        index = args.index("--config") + 1
-        args[index] = str(find_file(args[index], "training/recipes", ".yaml"))
-    recipe = _check_names(args, _TYPES)
-    script_args, training_args, model_args, _ = make_parser().parse_args_and_config(args)
+        recipe = find_file(args[args.index("--config") + 1], "training/recipes", ".yaml")
+        types = {name: hint for type_ in _TYPES for name, hint in get_type_hints(type_).items()}
+        parser.set_defaults_with_config(**read_recipe(recipe, types))
+    namespace, rest = parser.parse_known_args(args)
+    if rest:
+        raise CotDistillError(f"`{rest[0]}` belongs to no argument: write a value with spaces in quotation marks.")
+    with errors_as_message("The arguments cannot be used", given(namespace)):
+        script_args, training_args, model_args, _ = parser.parse_args_into_dataclasses(args, look_for_args_file=False)
+    if script_args.student and Path(script_args.student).name != script_args.student:
+        raise CotDistillError(f"`student` is {script_args.student!r}: it must be the name of one folder.")
+    reject_unsupported_arguments(script_args)
     reject_unsupported_arguments(model_args)
-    return script_args, training_args, model_args, recipe
+    if not model_args.model_name_or_path:
+        raise CotDistillError("`model_name_or_path` is empty: pass a folder or a model of the Hub.")
+    return script_args, training_args, model_args, str(recipe) if recipe else None
 
 
-def _check_names(args: Sequence[str], types: Iterable[Any]) -> str | None:
-    """Check every name of a command line and of the recipe it passes as `--config`; return the recipe's path."""
-    names = [field.name for type_ in types for field in dataclasses.fields(type_)]
-    flags = [arg.removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")]
-    flags = [flag.removeprefix("no_") if flag.removeprefix("no_") in names else flag for flag in flags]
-    _reject_unknown("The command line", flags, ["config", "help", *names])
-    if "--config" not in args:
-        return None
-    path = Path(args[args.index("--config") + 1] if args[-1] != "--config" else "")
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise CotDistillError(f"Cannot read the recipe {path}: {error}") from error
-    if not isinstance(recipe, dict):
-        raise CotDistillError(f"The recipe {path} is not a mapping of names to values.")
-    _reject_unknown(f"The recipe {path}", [str(name) for name in recipe], names)
-    return str(path)
+def given(*groups: Any) -> dict[str, Any]:
+    """Return the arguments of namespaces or dataclasses that differ from the defaults."""
+    defaults = {field.name: field.default for type_ in _TYPES for field in dataclasses.fields(type_)}
+    values = [item for group in groups for item in vars(group).items()]
+    return {name: value for name, value in values if value != defaults.get(name, value)}
 
 
-def _reject_unknown(place: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    for name in names:
-        if name not in allowed:
-            raise CotDistillError(f"{place} has an unknown argument {name!r}: use {nearest(name, allowed, limit=3)}.")
+def _check_flags(args: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Reject unknown arguments, which argparse would take for abbreviations, and a second recipe."""
+    known = [option.removeprefix("--") for action in parser._actions for option in action.option_strings]
+    for name in (arg.removeprefix("--") for arg in args if arg.startswith("--")):
+        if name not in known:
+            near = nearest(name, known, limit=3)
+            raise CotDistillError(f"The command line has an unknown argument {name!r}: use {near}.")
+    if args.count("--config") > 1:
+        raise CotDistillError("`--config` is there twice: pass one recipe.")
 
 
 def reject_unsupported_arguments(arguments: Any) -> None:
-    """Raise CotDistillError if a TRL argument has a value that would be ignored here or that breaks a promise."""
+    """Raise CotDistillError if an argument would be ignored here, breaks a promise, or is not a sensible number."""
     for name, (fixed, reason) in _FIXED.items():
         value = getattr(arguments, name, fixed)  # each is an argument of one of two dataclasses
         if getattr(value, "value", value) != fixed:
             raise CotDistillError(f"`{name}={value}` is not supported (only {fixed!r}): {reason}.")
+    for argument in dataclasses.fields(arguments):
+        name, value = argument.name, getattr(arguments, argument.name)
+        if value == "" != argument.default:
+            raise CotDistillError(f"`{name}` is empty.")
+        if not isinstance(value, int | float) or value == argument.default:  # -1 may mean "not set"
+            continue
+        if not math.isfinite(value) or value < 0 or (value == 0 and name in _POSITIVE):
+            least = "greater than 0" if name in _POSITIVE else "0 or greater"
+            raise CotDistillError(f"`{name}` is {value}: it must be a finite number, {least}.")
+
+
+def check_trackers(report_to: Sequence[str]) -> None:
+    """Reject trackers without their package, which transformers notices only after it has loaded the model."""
+    available = ["none", *get_available_reporting_integrations()]
+    for name in report_to:
+        if name not in available:
+            raise CotDistillError(
+                f"`report_to={name}`: there is no such tracker, or its package is not installed. Run `pip install "
+                f"{name}`, or use {nearest(name, available)}."
+            )
 
 
 def set_threads(script_args: ScriptArguments, training_args: SFTConfig) -> None:
@@ -234,16 +275,21 @@ def start_provenance(
     release = read_release(Path(script_args.dataset_name))
     files = {stats.name: stats.file for stats in release.configs} if release else {}
     model = dataclasses.asdict(model_args)
+    base_model = published_name(model_args.model_name_or_path)
+    if base_model != model_args.model_name_or_path:  # two folders may have the same name
+        path_sha256 = sha256(model_args.model_name_or_path.encode()).hexdigest()
+        model |= {"model_name_or_path": base_model, "path_sha256": path_sha256}
     arguments = {name: value for name, value in training_args.to_dict().items() if not name.startswith(_NOT_HASHED)}
     arguments |= {"model": model, "rows": rows_sha256, "coarse_to_fine": script_args.coarse_to_fine}
     hashed = json.dumps(arguments | {"chat_template": chat_template}, sort_keys=True)
     settings = {name: getattr(training_args, name) for name in _SETTINGS}
     return Provenance(
         student=student,
-        base_model=model_args.model_name_or_path,
+        base_model=base_model,
         base_is_on_hub=not Path(model_args.model_name_or_path).exists(),
         base_revision=None if model_args.model_revision == "main" else model_args.model_revision,
-        dataset=script_args.dataset_name,
+        dataset=published_name(script_args.dataset_name),
+        dataset_is_on_hub=not Path(script_args.dataset_name).exists(),
         dataset_revision=script_args.dataset_revision,
         edition=release.edition.name if release else None,
         config=str(mixture),

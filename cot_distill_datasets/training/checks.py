@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from os.path import commonprefix
 from typing import Any
 
 from datasets import Dataset
@@ -17,12 +18,17 @@ from rich.text import Text
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from ..benchmarks import BENCHMARKS
 from ..chat import bos_rule, check_prompt, prompt, stop_strings
 from ..errors import CotDistillError
+from ..grading.answers import CLOSING, extract
+from .models import check_weights
 
 
 TRUNCATED_SHARE = 0.001  # of the rows; a larger share means a wrong `max_length`, not outliers
 IGNORED = -100  # the label of an unsupervised token
+_INSTRUCTION = 9  # characters; the questions of a benchmark share at most 6 (" have?")
+_CHOICES = "\nAnswer choices:\nA. "  # `benchmarks.layout`
 
 
 def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_truncation: bool) -> list[str]:
@@ -37,13 +43,19 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
     bos_required, bos_warning = bos_rule(tokenizer)
     logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)  # it warns of a model without a path
     evaluation = HFLM(pretrained=trainer.model, tokenizer=tokenizer)  # renders and tokenizes as an evaluation does
-    stops = stop_strings(benchmark)
+    stops, embeddings = stop_strings(benchmark), trainer.model.config.get_text_config().vocab_size
+    check_weights(trainer.model)
     truncated = len(rows) - len(dataset)
     if not len(dataset):
         raise CotDistillError(f"No row has a supervised token within {trainer.args.max_length} tokens.")
     for row in tqdm(dataset, desc="Checking the supervision"):
         rendered = evaluation.apply_chat_template([{"role": "user", "content": prompt(row)}])
         _check_text(row, rendered, tokenizer, stops, benchmark)
+        if (token := max(*row["input_ids"], tokenizer.pad_token_id)) >= embeddings:  # Gemma 3 has unused ones
+            raise CotDistillError(
+                f"Row {row['id']}: the base model has {embeddings} embeddings, but the tokenizer gives the token "
+                f"{token}: use the tokenizer of this model."
+            )
         if len(row["input_ids"]) == trainer.args.max_length and row["labels"][-1] != tokenizer.eos_token_id:
             truncated += 1
             continue
@@ -53,10 +65,37 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
     _check_padding(trainer)
     repeated = trainer.repeated_rows
     return [
+        *_content_warnings(rows, benchmark),
         *([bos_warning] if bos_warning else []),
         *_truncation_warning(truncated, len(rows), trainer.args.max_length, allow=allow_truncation),
         *([f"Each epoch repeats {repeated} of its rows to fill the last batch."] if repeated else []),
     ]
+
+
+def _content_warnings(rows: Dataset, benchmark: str) -> list[str]:
+    """Return and print warnings of rows that `cot_BENCHMARK` would ask or grade differently."""
+    kind, task = BENCHMARKS[benchmark].answer_kind, f"cot_{benchmark}"
+    prompts, completions = ([turns[0]["content"] for turns in rows[name]] for name in ("prompt", "completion"))
+    warnings = []
+    if silent := sum(extract(completion, kind, strict=True) is None for completion in completions):
+        conclusion = f"`{CLOSING} …`, the conclusion that {task} reads"
+        warnings.append(f"{silent} of {len(rows)} completions do not end with {conclusion}.")
+    if kind == "choice" and (different := sum(_CHOICES not in text for text in prompts)):
+        warnings.append(f"{different} of {len(rows)} prompts do not list their options as {task} does.")
+    for text in _shared_parts(prompts):
+        warnings.append(f"Every prompt contains {text!r}: {task} asks the bare question.")
+    for warning in warnings:
+        print(f"sft.py: {warning}", file=sys.stderr)
+    return warnings
+
+
+def _shared_parts(prompts: Sequence[str]) -> list[str]:
+    """Return the instructions around the questions: what all prompts start or end with, unless it is a few letters."""
+    distinct = sorted(set(prompts))
+    backward = sorted(text[::-1] for text in distinct)
+    # The first and the last in order share the least.
+    start, end = (commonprefix([texts[0], texts[-1]]) for texts in (distinct, backward))  # noqa: RUF071
+    return [text for text in (start, end[::-1]) if len(text) >= _INSTRUCTION and len(distinct) > 1]
 
 
 def _check_text(

@@ -2,9 +2,11 @@
 
 import itertools
 import random
+import textwrap
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
@@ -15,11 +17,14 @@ from ..names import RELEASE_NAME, ConfigName, Mixture
 from ..release.folder import find_release, read_release
 
 
+_COLUMNS = ["id", "prompt", "completion"]
+
+
 def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: str | None = None) -> Dataset:
     """Return the training rows of a config, from the release folder or the Hub dataset `dataset`.
 
     `revision` is one of the Hub. A folder holds one edition, which must be that of `revision`. Raises CotDistillError
-    if the dataset does not exist, is a different edition, has no such config, or has no rows in it.
+    if the dataset does not exist, is a different edition, has no such config, or has no rows or rows of another shape.
     """
     name = str(ConfigName.parse(config) if isinstance(config, str) else config)
     release = find_release(Path(dataset)) if dataset == RELEASE_NAME else read_release(Path(dataset))
@@ -35,7 +40,7 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
             )
     limit_waits()
     try:
-        return load_dataset(dataset, name, split="train", revision=None if release else revision)
+        rows = load_dataset(dataset, name, split="train", revision=None if release else revision)
     except OSError as error:  # the Hub has no such dataset, or cannot be reached
         raise CotDistillError(
             f"There is no release in {dataset}, and the Hub has no `{name}`: run `cot-distill build` first."
@@ -45,6 +50,29 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
     except DatasetsError as error:  # a broken file, a full disk
         reason = error.__cause__ or error
         raise CotDistillError(f"Cannot read or cache the rows of `{name}` in {dataset}: {reason}") from error
+    _check_shape(rows, f"`{name}` in {dataset}")
+    return rows
+
+
+def _check_shape(rows: Dataset, place: str) -> None:
+    """Reject rows that are no question and answer: a release's rows are one turn of the user, one of the assistant."""
+    turn = '[{"role": "%s", "content": "text"}]'
+    wanted = f"a row has an `id`, a `prompt` {turn % 'user'} and a `completion` {turn % 'assistant'}"
+    if missing := [name for name in _COLUMNS if name not in rows.column_names]:
+        columns, lacking = (", ".join(f"`{name}`" for name in names) for names in (rows.column_names, missing))
+        raise CotDistillError(f"The rows of {place} have {columns}, but no {lacking}: {wanted}.")
+    for number, row in enumerate(rows.select_columns(_COLUMNS)):
+        for name, role in (("prompt", "user"), ("completion", "assistant")):
+            if not _is_turn(row[name], role):
+                short = textwrap.shorten(repr(row[name]), 80)
+                raise CotDistillError(f"Row {number} of {place} has the {name} {short}: {wanted}.")
+
+
+def _is_turn(turns: Any, role: str) -> bool:
+    match turns:
+        case [{"role": str(speaker), "content": str(text)}]:
+            return speaker == role and bool(text.strip())
+    return False
 
 
 def load_mixture(mixture: Mixture, dataset: str, revision: str | None = None, *, seed: int) -> Dataset:

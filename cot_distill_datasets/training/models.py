@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 EOS, PAD = "<|im_end|>", "<|pad|>"  # of the demo student
 CONTEXT = 1024  # tokens of the demo student
 
+_PROBE = "How many?"  # a question that shows whether a chat template works
 _MARKER = re.compile(r"<\|[^<>|]+\|>|<\w+_of_turn>")  # `<|im_start|>`, `<start_of_turn>`
 
 
@@ -41,25 +42,51 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
     limit_waits()
     name = model_args.model_name_or_path
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_args.model_revision)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_args.model_revision, trust_remote_code=False)
+    except Exception as error:  # transformers, tokenizers and json raise any
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise CotDistillError(
             f"Cannot load {name} ({reason}): pass a folder or a model of the Hub as "
             "`--model_name_or_path`. For a gated model, accept its license on its page and run `hf auth login`."
         ) from error
+    if (Path(name) / "adapter_config.json").is_file():
+        raise CotDistillError(f"{name} is a LoRA adapter: pass the folder of a model that it was merged into.")
     if template := training_args.chat_template_path:
         path = find_file(template, "training/templates", ".jinja")
-        tokenizer.chat_template = path.read_text(encoding="utf-8")
+        try:
+            tokenizer.chat_template = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CotDistillError(f"Cannot read the chat template {path}: {error}.") from error
         training_args.chat_template_path = None  # TRL would read it again
     if tokenizer.chat_template is None:
         raise CotDistillError(f"{name} has no chat template: pass one as `--chat_template_path`, such as `chatml`.")
     tokenizer.chat_template = plain_template(tokenizer.get_chat_template())
     tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token
-    _check_markers(tokenizer)
     check_rendering(name, tokenizer)
+    _check_template(tokenizer, template or f"of {name}")
+    _check_markers(tokenizer)
     return tokenizer
+
+
+def check_weights(model: Any) -> None:
+    """Raise CotDistillError if a model has weights that are not finite."""
+    for name, weights in model.named_parameters():
+        if not weights.is_meta and not weights.isfinite().all():
+            raise CotDistillError(f"The weights `{name}` of the base model are NaN or infinite: download it again.")
+
+
+def _check_template(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
+    """Reject a chat template that cannot be rendered, or that leaves out the question."""
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _PROBE}], add_generation_prompt=True, tokenize=False
+        )
+    except Exception as error:  # Jinja2 raises whatever the template does
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise CotDistillError(f"The chat template {template} cannot be rendered ({reason}).") from error
+    if _PROBE not in text:
+        raise CotDistillError(f"The chat template {template} leaves out the question.")
 
 
 def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -93,8 +120,12 @@ def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizer
         print(f"The untrained student in {folder} already exists and was not changed.")
         return
     model = AutoModelForCausalLM.from_pretrained(
-        model_args.model_name_or_path, revision=model_args.model_revision, use_safetensors=True
+        model_args.model_name_or_path,
+        revision=model_args.model_revision,
+        trust_remote_code=False,
+        use_safetensors=True,
     )
+    check_weights(model)
     own = model.generation_config.eos_token_id or []  # as TRL does for students: the recipe's EOS token and these
     ids = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
     model.generation_config.eos_token_id = list(dict.fromkeys(ids))

@@ -7,11 +7,12 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import torch
 import trl
 from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
@@ -19,22 +20,36 @@ from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from ..errors import CotDistillError
 from ..files import mark_begun
+from .arguments import given
 from .checkpoints import last_checkpoint, mark_checkpoint, remove_checkpoints, remove_unusable
 from .checks import IGNORED
+from .failures import as_message
 
 
 _TORCH_WRITE_ERROR = re.compile("PytorchStreamWriter|unexpected pos|iostream")
 
 
-def ensure_writable(folder: str) -> Path:
-    """Create a student's folder if it is missing; return its path. Raises CotDistillError if it cannot be written."""
+@contextmanager
+def writable_folder(folder: str) -> Iterator[Path]:
+    """Create a student's folder if it is missing, and yield its path. If the block fails, an empty folder is removed.
+
+    Raises CotDistillError if it cannot be written.
+    """
     path = Path(folder)
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=path):
-            return path
+            pass
     except OSError as error:
         raise CotDistillError(f"Cannot write {path} ({error}): pass another `--output_dir`.") from error
+    try:
+        yield path
+    except BaseException:
+        with suppress(OSError):  # it has files
+            for parent in missing:
+                parent.rmdir()
+        raise
 
 
 @contextmanager
@@ -60,6 +75,7 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
     def __init__(self, *, recipe_sha256: str, in_order: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.recipe_sha256, self.in_order = recipe_sha256, in_order
+        self.has_trained = False  # whether a backward pass has succeeded
         self.seconds_before = 0.0  # of the runs that led to the checkpoint this one resumes from
         self.started = time.monotonic()
         # transformers deletes old checkpoints before the new one is complete, and file by file.
@@ -79,7 +95,8 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
         """Train to the end, from the last intact checkpoint if there is one.
 
         Raises CotDistillError if the checkpoint has a different recipe, sharding or trainer, if all checkpoints are
-        damaged, if a gradient (in float16, the loss) is not finite, or if the disk is full.
+        damaged, if a gradient (in float16, the loss) is not finite, if the disk or the memory is full, or if anything
+        fails in the first step.
         """
         student = Path(self.args.output_dir)
         checkpoint = last_checkpoint(student, self.recipe_sha256, self.sharding)
@@ -91,7 +108,15 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
             self.seconds_before = checkpoint.seconds
             self.accelerator.print(f"Resuming from {checkpoint.folder}.")
         self.started = time.monotonic()
-        self.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+        try:
+            self.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+        except CotDistillError:
+            raise
+        except Exception as error:
+            if self.has_trained and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            step = self.state.global_step + 1
+            raise as_message(f"The training stopped in step {step}", error, given(self.args)) from error
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Return transformers' `batch_rebalance` sampler with the recipe's seed; its own seed is always 42.
@@ -151,6 +176,7 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
         loss = super().training_step(*arguments, **named)
         if self.args.fp16:
             self._stop_unless_finite("loss", loss)
+        self.has_trained = True
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
