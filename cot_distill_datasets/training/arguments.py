@@ -53,8 +53,8 @@ _FIXED = {
 }
 # Numbers that must not be 0.
 _POSITIVE = (
-    "num_train_epochs", "max_steps", "per_device_train_batch_size", "effective_batch_size", "max_length", "save_steps",
-    "logging_steps", "num_threads", "dataset_num_proc", "lora_r", "lora_alpha",
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "save_steps", "logging_steps",
+    "num_threads", "dataset_num_proc", "lora_r", "lora_alpha",
 )  # fmt: skip
 # Settings that a model card shows.
 _SETTINGS = (

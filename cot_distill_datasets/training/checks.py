@@ -22,7 +22,6 @@ from ..benchmarks import BENCHMARKS
 from ..chat import bos_rule, check_prompt, prompt, stop_strings
 from ..errors import CotDistillError
 from ..grading.answers import CLOSING, extract
-from .models import check_weights
 
 
 TRUNCATED_SHARE = 0.001  # of the rows; a larger share means a wrong `max_length`, not outliers
@@ -43,19 +42,13 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
     bos_required, bos_warning = bos_rule(tokenizer)
     logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)  # it warns of a model without a path
     evaluation = HFLM(pretrained=trainer.model, tokenizer=tokenizer)  # renders and tokenizes as an evaluation does
-    stops, embeddings = stop_strings(benchmark), trainer.model.config.get_text_config().vocab_size
-    check_weights(trainer.model)
+    stops = stop_strings(benchmark)
     truncated = len(rows) - len(dataset)
     if not len(dataset):
         raise CotDistillError(f"No row has a supervised token within {trainer.args.max_length} tokens.")
     for row in tqdm(dataset, desc="Checking the supervision"):
         rendered = evaluation.apply_chat_template([{"role": "user", "content": prompt(row)}])
         _check_text(row, rendered, tokenizer, stops, benchmark)
-        if (token := max(*row["input_ids"], tokenizer.pad_token_id)) >= embeddings:  # Gemma 3 has unused ones
-            raise CotDistillError(
-                f"Row {row['id']}: the base model has {embeddings} embeddings, but the tokenizer gives the token "
-                f"{token}: use the tokenizer of this model."
-            )
         if len(row["input_ids"]) == trainer.args.max_length and row["labels"][-1] != tokenizer.eos_token_id:
             truncated += 1
             continue

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets, load_dataset
@@ -39,8 +40,13 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
                 "omit `dataset_revision`."
             )
     limit_waits()
+    own_folder = release is None and Path(dataset).is_dir()
     try:
-        rows = load_dataset(dataset, name, split="train", revision=None if release else revision)
+        with TemporaryDirectory() as cache:
+            # datasets 5.2 would read its cache of another folder of the same name, or of the rows before an edit. The
+            # files of a release carry a hash of their rows.
+            options = {"cache_dir": cache, "keep_in_memory": True} if own_folder else {}
+            rows = load_dataset(dataset, name, split="train", revision=None if release else revision, **options)
     except OSError as error:  # the Hub has no such dataset, or cannot be reached
         raise CotDistillError(
             f"There is no release in {dataset}, and the Hub has no `{name}`: run `cot-distill build` first."

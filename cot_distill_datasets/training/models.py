@@ -76,6 +76,20 @@ def check_weights(model: Any) -> None:
             raise CotDistillError(f"The weights `{name}` of the base model are NaN or infinite: download it again.")
 
 
+def check_embeddings(model: Any, rows: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise CotDistillError if tokenized rows have a token without an embedding.
+
+    A tokenizer may have unused tokens beyond the embeddings (Gemma 3).
+    """
+    size = model.config.get_text_config().vocab_size
+    last = max(tokenizer.pad_token_id, max(map(max, rows["input_ids"])))
+    if last >= size:
+        raise CotDistillError(
+            f"The base model has {size} embeddings, but its tokenizer gives the token {last}: they do not belong "
+            "together."
+        )
+
+
 def _check_template(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
     """Reject a chat template that cannot be rendered, or that leaves out the question."""
     try:

@@ -104,6 +104,14 @@ def test_the_card_describes_how_the_student_was_trained(student: Path) -> None:
         assert text in card.text
 
 
+def test_a_local_path_is_not_in_the_card(student: Path) -> None:
+    score = replace(SCORE, command=f"cot-distill evaluate {student.absolute()} --tasks cot_arith")
+    values = {"dataset": "own", "dataset_is_on_hub": False}
+    text = write_model_card(_write_provenance(student, **values), student.absolute(), [score]).read_text()
+    assert str(Path.cwd()) not in text
+    assert "the folder `own`" in text and "from the Hub" not in text and "Hub revision" not in text
+
+
 def test_the_card_contains_the_template_byte_for_byte(student: Path) -> None:
     (student / "chat_template.jinja").write_text("{{ messages }}```\n{# <|im_end|> & é #}")
     card = _write_card(student)

@@ -80,6 +80,13 @@ def test_a_recipe_may_be_passed_with_an_equals_sign() -> None:
         ("- a\n", "not a mapping"),
         ("a: [\n", "line 2"),
         (None, "There is no file"),
+        ("seed: 1\nseed: 2\n", "`seed` is there twice"),
+        ("lr_scheduler_kwargs: {a: 1, a: 2}\n", "`a` is there twice"),
+        ("max_length: [1]\n", "`max_length: [1]`"),
+        ("model_name_or_path: 5\n", "`model_name_or_path: 5`"),
+        ("dataset_config: {a: 1}\n", "`dataset_config: {'a': 1}`"),
+        ("save_strategy: no\n", "`save_strategy: False`"),
+        ("seed: true\n", "`seed: True`"),
     ],
 )
 def test_a_broken_recipe_is_rejected(tmp_path: Path, text: str | None, data: str) -> None:
@@ -88,6 +95,13 @@ def test_a_broken_recipe_is_rejected(tmp_path: Path, text: str | None, data: str
         recipe.write_text(text)
     message = _parse_error("--config", str(recipe))
     assert str(recipe) in message and data in message
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_recipe_that_is_not_utf_8_is_rejected(tmp_path: Path, encoding: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_bytes("student: é\n".encode(encoding))
+    assert str(recipe) in _parse_error("--config", str(recipe))
 
 
 def _main_error(sft: ModuleType, *args: str) -> str:

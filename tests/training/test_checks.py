@@ -133,3 +133,29 @@ def test_the_mask_of_a_row_is_shown(project_dir: Path, capsys: pytest.CaptureFix
     prompt, answer = (tokenizer.encode(text, add_special_tokens=False) for text in ("2 ÷ 2?\n", "2 ÷ 2 = 1<|im_end|>"))
     show_mask({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}, tokenizer)
     assert "2 ÷ 2?\n2 ÷ 2 = 1<|im_end|>" in capsys.readouterr().err
+
+
+def _own(prompt: str, completion: str) -> Dataset:
+    """Return three rows of one layout."""
+    turns = [
+        ([{"role": "user", "content": prompt.format(n)}], [{"role": "assistant", "content": completion}])
+        for n in ("Two and 1?", "How many?", "9 - 4?")
+    ]
+    return Dataset.from_list([{"id": str(n), "prompt": p, "completion": c} for n, (p, c) in enumerate(turns)])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "data"),
+    [
+        ("{}", "3 + 4 = 7\n#### 7", "3 of 3 completions"),
+        ("{}\nPut your final answer within \\boxed.", "The answer is 7", "Put your final answer within"),
+        ("Question: {}", "The answer is 7", "Question: "),
+        ("{}", "The answer is 7", None),
+    ],
+)
+def test_rows_that_evaluation_would_ask_or_grade_differently_are_warned_of(
+    check: Check, capsys: pytest.CaptureFixture[str], prompt: str, completion: str, data: str | None
+) -> None:
+    warnings = check(_own(prompt, completion))
+    assert [data in warning for warning in warnings] == ([True] if data else [])
+    assert all(warning in capsys.readouterr().err for warning in warnings)

@@ -72,6 +72,19 @@ def test_a_file_that_is_not_parquet_is_rejected(tmp_path: Path) -> None:
         load_rows(CONFIG, str(folder))
 
 
+def test_the_rows_of_a_folder_are_read_again_after_an_edit(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    path = _dataset(folder)
+    for answer in ("1", "2"):
+        turns = {
+            "prompt": [{"role": "user", "content": "?"}],
+            "completion": [{"role": "assistant", "content": answer}],
+        }
+        Dataset.from_list([{"id": "x"} | turns]).to_parquet(path)
+        (row,) = load_rows(CONFIG, str(folder))
+        assert row["completion"][0]["content"] == answer
+
+
 @pytest.mark.slow
 def test_a_disk_that_fills_up_while_rows_are_cached_ends_with_a_message(sft: ModuleType, tmp_path: Path) -> None:
     cache = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache")}

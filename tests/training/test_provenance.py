@@ -1,7 +1,9 @@
 """The recipe's hash in the provenance: it covers everything that decides the weights, and nothing else."""
 
 import json
+from dataclasses import asdict
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +74,15 @@ def test_the_provenance_holds_what_the_recipe_hash_covers() -> None:
     assert hashed["model"]["lora_dropout"] == 0.1
     text = json.dumps(hashed | {"chat_template": "b"}, sort_keys=True)
     assert sha256(text.encode()).hexdigest() == provenance.recipe_sha256
+
+
+def test_a_local_path_is_not_in_the_provenance(tmp_path: Path) -> None:
+    own, base = tmp_path / "own", tmp_path / "base"
+    for folder in (own, base, tmp_path / "other/base"):
+        folder.mkdir(parents=True)
+    data = ["--dataset_name", str(own), "--output_dir", str(tmp_path / "out")]
+    provenance = _provenance("--model_name_or_path", str(base), *data)
+    assert (provenance.base_model, provenance.dataset, provenance.dataset_is_on_hub) == ("base", "own", False)
+    assert str(tmp_path) not in json.dumps(asdict(provenance))
+    other = _provenance("--model_name_or_path", str(tmp_path / "other/base"), *data)
+    assert other.base_model == "base" and other.recipe_sha256 != provenance.recipe_sha256
