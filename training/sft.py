@@ -70,8 +70,7 @@ def main(
         with before_start():
             trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)
             if trainer.is_world_process_zero():
-                models.check_weights(trainer.model)
-                models.check_embeddings(trainer.model, trainer.train_dataset, tokenizer)
+                models.check_model(trainer.model, trainer.train_dataset, tokenizer)
                 allow = script_args.allow_truncation
                 warnings = checks.check_supervision(trainer, rows, mixture.benchmark, allow_truncation=allow)
                 provenance = replace(provenance, warnings=warnings)

@@ -62,8 +62,8 @@ def train(student: Path, config: str, data_file: str) -> None:
     if provenance and provenance.data_files == {config: data_file}:
         return
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", str(resource("training/sft.py")),
-        "--dataset_config", config, "--seed", str(SEED),
+        sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--num_processes", "1",
+        str(resource("training/sft.py")), "--dataset_config", config, "--seed", str(SEED),
     ]  # fmt: skip
     if code := subprocess.run(command, check=False).returncode:
         raise CotDistillError(f"The training on {config} failed with exit code {code}: see above.")

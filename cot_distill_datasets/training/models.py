@@ -70,17 +70,18 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
 
 
 def check_weights(model: Any) -> None:
-    """Raise CotDistillError if a model has weights that are not finite."""
+    """Raise CotDistillError if a base model has weights that are not finite."""
     for name, weights in model.named_parameters():
         if not weights.is_meta and not weights.isfinite().all():
             raise CotDistillError(f"The weights `{name}` of the base model are NaN or infinite: download it again.")
 
 
-def check_embeddings(model: Any, rows: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise CotDistillError if tokenized rows have a token without an embedding.
+def check_model(model: Any, rows: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise CotDistillError if a base model has weights that are not finite, or lacks the embedding of a row's token.
 
     A tokenizer may have unused tokens beyond the embeddings (Gemma 3).
     """
+    check_weights(model)
     size = model.config.get_text_config().vocab_size
     last = max(tokenizer.pad_token_id, max(map(max, rows["input_ids"])))
     if last >= size:
