@@ -70,9 +70,11 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
 
 
 def check_weights(model: Any) -> None:
-    """Raise CotDistillError if a base model has weights that are not finite."""
+    """Raise CotDistillError if a base model has weights that are not finite: one NaN or infinity decides their sum."""
+    import torch
+
     for name, weights in model.named_parameters():
-        if not weights.is_meta and not weights.isfinite().all():
+        if not weights.is_meta and not weights.detach().sum(dtype=torch.float32).isfinite():
             raise CotDistillError(f"The weights `{name}` of the base model are NaN or infinite: download it again.")
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from support import ROOT
 from transformers import AutoModelForCausalLM
 
 from cot_distill_datasets.errors import CotDistillError
@@ -49,7 +52,6 @@ def _error(sft: ModuleType, *args: str) -> str:
         ("--lr_scheduler_type nonsense", "see `lr_scheduler_type`"),
         ("--optim nonsense", "--optim"),
         ("--logging_steps 1.5", "see `logging_steps`"),
-        ("--deepspeed nowhere.json", "deepspeed"),
         ("--load_best_model_at_end true", "`load_best_model_at_end=True`"),
         ("--no_bf16", "'no_bf16': use `bf16`"),
         ("--config demo --config demo", "`--config` is there twice"),
@@ -68,6 +70,16 @@ def _error(sft: ModuleType, *args: str) -> str:
 )
 def test_an_argument_that_cannot_be_used_is_named(sft: ModuleType, args: str, data: str) -> None:
     assert data in _error(sft, *args.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("args", ["--deepspeed nowhere.json", "--bf16 true --fp16 true", "0.2*a + 0.8*b"])
+def test_the_command_prints_one_line_and_leaves_an_empty_folder(tmp_path: Path, args: str) -> None:
+    command = [sys.executable, str(ROOT / "training/sft.py"), *args.split()]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2 and line.startswith("sft.py: ")
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_error_of_a_later_step_keeps_its_traceback(sft: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
