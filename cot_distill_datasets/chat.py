@@ -1,6 +1,6 @@
 """The contract of training and evaluation: the prompt text, chat template, BOS token and stop strings of a student.
 
-Each rule prevents a mistake that changes scores silently: a wrong or missing chat template (26 % instead of 57 %,
+Each rule prevents a mistake that changes scores silently: a wrong or missing chat template (26% instead of 57%,
 LLaMA-Factory #2509), a missing or doubled BOS token (lm-evaluation-harness #3347), or a left-truncated prompt.
 """
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from .environment import check_environment
 from .errors import CotDistillError
+from .messages import message, quiet_libraries
 from .names import HOME_PAGE, RELEASE_NAME
 from .parser import Parser, filled_text, model_args, points, positive, usable_path
 from .release.editions import DEFAULT_EDITION, EDITIONS
@@ -25,6 +26,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not args:
         parser.print_help()
         return 0
+    quiet_libraries()
     try:
         check_environment()
         options = parser.parse_args(args)
@@ -32,13 +34,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         extra = "train" if args[0] in ("train", "demo") else "eval"
         library = str(error.name).partition(".")[0]
-        _message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
+        message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
         return 2
     except (CotDistillError, OSError) as error:
-        _message(f"cot-distill: {error}")
+        message(f"cot-distill: {error}")
         return 2
     except KeyboardInterrupt:
-        _message("cot-distill: interrupted. Existing files were not changed.")
+        message("cot-distill: interrupted. Existing files were not changed.")
         return 130
 
 
@@ -156,10 +158,6 @@ def _add_folder(command: Parser) -> None:
     )
 
 
-def _message(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
 def _build(options: argparse.Namespace) -> int:
     """Write the release folder, a Hub dataset repo.
 
@@ -175,20 +173,20 @@ def _build(options: argparse.Namespace) -> int:
         print(f"{stats.name}\t{stats.rows}")
     for reason in dict.fromkeys(release.left_out.values()):
         names = [name for name, other in release.left_out.items() if other == reason]
-        _message(f"skipped: {', '.join(names)}: {reason}")
+        message(f"skipped: {', '.join(names)}: {reason}")
     if release.absent:
-        _message(
+        message(
             f"{len(release.absent)} files of the release's dataset_info.json are missing: the dataset card lists them."
         )
     if release.unchecked:
-        _message(f"Not checked for leaks: {', '.join(release.unchecked)}.")
+        message(f"Not checked for leaks: {', '.join(release.unchecked)}.")
     rows = sum(stats.rows for stats in release.configs)
-    _message(
+    message(
         f"Wrote {len(release.configs)} configs with {rows:,} rows (edition `{release.edition.name}`) to {options.out}."
     )
     if options.out.resolve() == Path(RELEASE_NAME).resolve():
-        _message(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder instead of the Hub.')
-    _message(f"Check it with `cot-distill audit {options.out}`.")
+        message(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder instead of the Hub.')
+    message(f"Check it with `cot-distill audit {options.out}`.")
     return 1 if release.left_out else 0
 
 
@@ -201,9 +199,9 @@ def _audit(options: argparse.Namespace) -> int:
 
     report = audit(options.folder)
     for violation in report.broken:
-        _message(f"broken: {violation}")
+        message(f"broken: {violation}")
     if not report.broken:
-        _message(f"Every promise of the edition `{report.edition}` is kept.")
+        message(f"Every promise of the edition `{report.edition}` is kept.")
     print(options.folder / PAGE)
     return 1 if report.broken else 0
 
@@ -224,9 +222,9 @@ def _publish(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{verb} {n}" for verb, n in Counter(verb for verb, _ in publication.steps).items())
     target = publication.target
     dry_run = " (not carried out: --dry-run)" if options.dry_run else ""
-    _message(f"{target.repo_id} at `{target.revision}`, {target.tag}: {counts or 'nothing to do'}{dry_run}.")
+    message(f"{target.repo_id} at `{target.revision}`, {target.tag}: {counts or 'nothing to do'}{dry_run}.")
     if publication.unfinished:
-        _message(f"not done: {publication.unfinished}")
+        message(f"not done: {publication.unfinished}")
     return 1 if publication.unfinished else 0
 
 
@@ -240,7 +238,7 @@ def _export(options: argparse.Namespace) -> int:
     configs = export_llamafactory(options.folder, options.out, options.config)
     for stats in configs:
         print(f"{stats.name}\t{stats.rows}")
-    _message(f"Wrote {len(configs)} configs to {options.out}: pass it to LLaMA-Factory as `dataset_dir`.")
+    message(f"Wrote {len(configs)} configs to {options.out}: pass it to LLaMA-Factory as `dataset_dir`.")
     return 0
 
 
@@ -262,20 +260,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .evaluation.results import Student
     from .evaluation.run import EvaluationConfig, evaluate
     from .reports.model_card import update_model_cards
-    from .reports.tables import score_table
+    from .reports.tables import aligned, score_table
 
     student = Student.open(options.student)
     config = EvaluationConfig(
         backend=options.backend, release=options.release, limit=options.limit, model_args=options.model_args
     )
     scores = evaluate(student, [name for text in options.tasks for name in text.split(",")], config)
-    print(score_table(scores))
+    print(aligned(score_table(scores)))
     try:
         if student.provenance:
             update_model_cards(student)
             _name_limited(student)
     except CotDistillError as error:  # of other results that the student has
-        _message(f"The model card was not changed: {error}")
+        message(f"The model card was not changed: {error}")
         return 1
     return 0
 
@@ -287,8 +285,11 @@ def _report(options: argparse.Namespace) -> int:
     """
     from .evaluation.results import Student
     from .reports.report import write_report
+    from .reports.tables import aligned
 
-    print(write_report(options.out, [Student.open(folder) for folder in options.students]))
+    table = write_report(options.out, [Student.open(folder) for folder in options.students])
+    message(f"The report is in {options.out / 'report.md'}.")
+    print(aligned(table))
     return 0
 
 
@@ -323,7 +324,7 @@ def _card(options: argparse.Namespace) -> int:
 
 def _name_limited(student: Any) -> None:
     if limited := sorted({score.task for score in student.scores.values() if score.limit}):
-        _message(f"Not in the card: results with --limit, of {', '.join(limited)}.")
+        message(f"Not in the card: results with --limit, of {', '.join(limited)}.")
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -331,9 +332,10 @@ def _demo(options: argparse.Namespace) -> int:
 
     cot-distill demo --levels all
     """
+    from .reports.tables import aligned
     from .studies.demo import demo
 
-    print(demo(all_levels=options.levels == "all"))
+    print(aligned(demo(all_levels=options.levels == "all")))
     return 0
 
 

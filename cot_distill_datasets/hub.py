@@ -19,6 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, Reposit
 from huggingface_hub.utils._http import hf_request_event_hook
 
 from .errors import CotDistillError
+from .messages import message
 
 
 _REJECTIONS = {
@@ -103,6 +104,7 @@ def publish_folder(folder: Path, target: Target, *, dry_run: bool = False) -> Pu
     something else, or the Hub rejects a request.
     """
     limit_waits()
+    message(f"Comparing {folder} with {target.repo_id}.")
     with _one_sentence(target.repo_id):
         plan = _plan(HfApi(), folder, target)
         return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, plan)
@@ -177,6 +179,7 @@ def _carry_out(api: HfApi, folder: Path, plan: Publication) -> Publication:
         if verb in ("add", "replace", "delete")
     ]
     if operations:
+        message(f"Uploading {len(operations)} changes to {repo_id}.")
         base = api.create_commit(
             repo_id, operations, repo_type=repo_type, revision=target.revision,
             commit_message=f"Release {target.tag}", parent_commit=base,

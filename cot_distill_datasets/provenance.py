@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 from dataclasses import dataclass, field
@@ -69,6 +70,13 @@ class Provenance:
     def mixture(self) -> Mixture:
         """The configs that it was trained on."""
         return Mixture.parse(self.config)
+
+    @property
+    def rows_seen(self) -> int:
+        """The rows of all steps: the last step of an epoch has what is left of it."""
+        batch: int = self.settings["effective_batch_size"]
+        epochs, steps = divmod(self.steps, math.ceil(self.train_examples / batch))
+        return epochs * self.train_examples + steps * batch
 
     @property
     def dataset_is_release(self) -> bool:

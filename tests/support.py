@@ -34,7 +34,7 @@ def make_provenance(**values: Any) -> Provenance:
         "config": "answer-arith",
     }
     defaults |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64}
-    defaults |= {"arguments": {}, "settings": {}, "versions": {}}
+    defaults |= {"arguments": {}, "settings": {"effective_batch_size": 64}, "versions": {}}
     return Provenance(**defaults | values)
 
 

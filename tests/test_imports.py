@@ -14,7 +14,7 @@ from support import ROOT
 PACKAGE = ROOT / "cot_distill_datasets"
 # From the bottom to the top. Modules of one level may import each other, without a circle.
 LEVELS = (
-    {"errors", "files", "environment"},
+    {"errors", "files", "environment", "messages"},
     {"grading"},
     {"benchmarks"},
     {"names"},
@@ -115,6 +115,7 @@ DISTRIBUTION = {"yaml": "pyyaml", "math_verify": "math-verify"}  # where the nam
 CORE = {
     "errors",
     "files",
+    "messages",
     "names",
     "benchmarks",
     "schema",

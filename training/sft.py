@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from cot_distill_datasets.benchmarks import BENCHMARKS
 from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.messages import message, quiet_libraries
 from cot_distill_datasets.names import RELEASE_NAME, Mixture, student_dir, untrained_dir
 from cot_distill_datasets.provenance import Provenance
 from cot_distill_datasets.release.build import build
@@ -29,6 +30,7 @@ from cot_distill_datasets.release.folder import read_release
 from cot_distill_datasets.training import arguments, checks, data, models
 from cot_distill_datasets.training.arguments import ScriptArguments, SFTConfig
 from cot_distill_datasets.training.failures import errors_as_message
+from cot_distill_datasets.training.progress import announce
 from cot_distill_datasets.training.save import reuse_if_trained, save_student
 from cot_distill_datasets.training.trainer import CotTrainer, writable_folder
 
@@ -57,6 +59,7 @@ def main(
         mixture = Mixture.parse(script_args.dataset_config)
         if training_args.output_dir == "trainer_output":  # transformers' default
             training_args.output_dir = str(student_dir(student, mixture.folder, training_args.seed))
+        announce(f"Loading the rows of {mixture} from {script_args.dataset_name}.")
         with PartialState().main_process_first():
             rows = load_rows(script_args, training_args, mixture)
         provenance = arguments.start_provenance(
@@ -67,6 +70,7 @@ def main(
     with writable_folder(training_args.output_dir) as folder:
         if reuse_if_trained(folder, provenance):
             return
+        announce(f"Loading {model_args.model_name_or_path}, and tokenizing {len(rows)} rows.")
         with before_start():
             trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)
             if trainer.is_world_process_zero():
@@ -124,10 +128,11 @@ def make_trainer(
 
 
 if __name__ == "__main__":
+    quiet_libraries()
     try:
         main(*arguments.parse(sys.argv[1:]))
     except (CotDistillError, OSError) as error:
-        print(f"sft.py: {error}", file=sys.stderr)
+        message(f"sft.py: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         print("sft.py: interrupted. The same command resumes from the last checkpoint.", file=sys.stderr)

@@ -8,7 +8,10 @@ from bisect import bisect_left
 from collections import deque
 from typing import Any, Literal, NamedTuple
 
+from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+
+from ..messages import message
 
 
 class Generation(NamedTuple):
@@ -39,6 +42,13 @@ class Recorded:
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.cache_hook = self.recorder = Recorder()
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Answer all questions of a task. lm-eval scores the answers next, without a sign of life."""
+        message(f"Answering {len(requests)} questions.")
+        answers: list[str] = super().generate_until(requests, disable_tqdm)  # type: ignore[misc]
+        message(f"Scoring {len(answers)} answers.")
+        return answers
 
 
 class RecordedHF(Recorded, HFLM):  # type: ignore[misc]

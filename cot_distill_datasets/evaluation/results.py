@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from ..benchmarks import TEST_SPLITS
 from ..chat import template_sha256
 from ..errors import CotDistillError
+from ..messages import message
 from ..provenance import PROVENANCE, Provenance, read_provenance
 from .samples import COT_DISTILL_KEY, STRICT, find_results, load_result, load_samples, readable, samples_file
 from .scores import Score
@@ -156,6 +157,7 @@ def _digest(folder: Path) -> str:
             f"There is no student in {folder}: pass a folder with config.json and *.safetensors, as "
             "a training writes it."
         )
+    message(f"Hashing the files of {folder}.")
     digest = sha256()
     for path in sorted(folder.glob("[!.]*")):
         if path.suffix in _HASHED_SUFFIXES and path.name != PROVENANCE:

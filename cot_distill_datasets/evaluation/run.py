@@ -8,7 +8,6 @@ run again.
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -19,8 +18,10 @@ from typing import Any, Literal
 
 import lm_eval
 import torch
+from lm_eval import evaluator
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.loggers import EvaluationTracker
+from lm_eval.loggers.utils import get_commit_from_path
 from lm_eval.tasks import TaskManager
 from transformers import AutoConfig
 
@@ -29,6 +30,7 @@ from ..errors import CotDistillError, nearest
 from ..files import atomic_dir, recover
 from ..grading.answers import GRADER_VERSION
 from ..hub import limit_waits
+from ..messages import message
 from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
 from .samples import COT_DISTILL_KEY
 from .scores import Score
@@ -44,6 +46,9 @@ _FORBIDDEN_MODEL_ARGS = {
 }  # fmt: skip
 _IRRELEVANT_ARGS = {"batch_size", "device", "gpu_memory_utilization", "max_batch_size"}  # they do not change answers
 _LIBRARIES = ("cot-distill", "lm_eval", "transformers", "torch", "vllm")
+
+# lm-eval's own way without git, which prints "fatal: not a git repository" wherever there is none.
+evaluator.get_git_commit_hash = lambda: get_commit_from_path(os.getcwd())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +79,22 @@ def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -
         folder = student.folder / RESULTS / _results_name(name, config)
         settings = _settings(task, student.sha256, arguments, config)
         is_complete = _has_results(student, folder, name, settings)
-        print(f"{name}: {folder}{' is complete' if is_complete else ''}", file=sys.stderr)
+        message(f"{name}: results {'are' if is_complete else 'will be'} in {folder}.")
         folders[folder] = name
         if not is_complete:
             pending[folder] = (task, settings)
+    if pending:
+        message(
+            f"Loading {student.folder}, and checking the prompts of {', '.join(folder.name for folder in pending)}."
+        )
     model = _load_model(student.folder, arguments, config.backend) if pending else None
     bos_required, warning = bos_rule(student.tokenizer)
     if pending and warning:
-        print(f"warning: {warning}", file=sys.stderr)
+        message(f"warning: {warning}")
     for task, _ in pending.values():
         _check_prompts(model, task, bos_required=bos_required)
     for number, (folder, (task, settings)) in enumerate(pending.items(), start=1):
-        print(f"[{number}/{len(pending)}] {folder.name}", file=sys.stderr)
+        message(f"[{number}/{len(pending)}] {folder.name}")
         _run_task(model, task, student, settings, config, folder)
     return [read_score(student, path, name) for folder, name in folders.items() for path in _results_files(folder)]
 
@@ -218,6 +227,7 @@ def _run_task(
     results[COT_DISTILL_KEY] = {"settings": settings, "versions": versions, "command": command}
     model_args = {"pretrained": str(student.folder)} | settings["model_args"]
     results["config"] |= {"model": config.backend, "model_args": model_args}
+    results["configs"][name]["metadata"].pop("config_source")  # a local path
     score = score_samples(student.folder, name, results, samples, estimated=False)
     results["results"][name] |= {
         "truncated,none": score.truncated / score.n,

@@ -43,7 +43,7 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the accuracy over the questions. It does not cover other seeds."""
+        """Wilson's 95% interval of the accuracy over the questions. It does not cover other seeds."""
         low, high = binomtest(self.correct, self.n).proportion_ci(method="wilson")
         return float(low), float(high)
 
@@ -63,7 +63,7 @@ class Score:
 class MacroScore:
     """One student on a group of tasks: the mean of the tasks' accuracies, each with the same weight.
 
-    The 95 % interval combines the tasks' Wilson limits as Newcombe (1998) does for a difference: over the questions,
+    The 95% interval combines the tasks' Wilson limits as Newcombe (1998) does for a difference: over the questions,
     not over the choice of benchmarks.
     """
 
@@ -83,7 +83,7 @@ class MacroScore:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval, within 0 and 1."""
+        """The 95% interval, within 0 and 1."""
         below = sum((score.accuracy - score.interval[0]) ** 2 for score in self.scores) ** 0.5
         above = sum((score.interval[1] - score.accuracy) ** 2 for score in self.scores) ** 0.5
         return self.accuracy - below / len(self.scores), self.accuracy + above / len(self.scores)

@@ -16,9 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from ..files import atomic_write, locked
+from ..messages import progress
 from ..names import DEFAULT_FORMAT, eval_config
 from ..schema import Row
 from ..templates import render_page
@@ -90,7 +90,7 @@ def _audit(folder: Path, release: Release) -> Audit:
     lengths: dict[str, tuple[float, float]] = {}
     tests = {stats.name: _read(stats, folder, broken) for stats in release.configs if stats.split == "test"}
     test_ids = {row["id"] for row in chain.from_iterable(tests.values())}
-    for stats in tqdm(release.configs, desc="Auditing configs"):
+    for stats in progress(release.configs, "Auditing configs"):
         rows = tests[stats.name] if stats.name in tests else _read(stats, folder, broken)
         if len(rows) != stats.rows:
             broken.append(f"{stats.name}: has {len(rows)} rows, release.json says {stats.rows}.")

@@ -11,12 +11,11 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..benchmarks import BENCHMARKS, TEST_SPLITS, EvalItem, benchmark_for_split
 from ..errors import CotDistillError
 from ..files import atomic_dir
 from ..grading.answers import GRADER_VERSION
+from ..messages import progress
 from ..names import ConfigName, eval_config
 from ..schema import ConfigRows, Golds, Source, eval_row
 from ..sources import arith, manifest, upstream
@@ -103,7 +102,7 @@ def _write_training(sources: list[Source], edition: Edition, tests: EvalQuestion
     owners = {config: source for source in sources for config in source.readers}
     shared = _shared_ids(owners, golds, tests) if edition.aligned else {}
     written = []
-    for config in tqdm(sorted(owners), desc="Writing configs"):
+    for config in progress(sorted(owners), "Writing configs"):
         try:
             read = owners[config].readers[config](golds)
             read = read._replace(rows=flag_test_questions(read.rows, tests))
@@ -122,7 +121,7 @@ def _shared_ids(
     One config is in memory at a time.
     """
     shared: dict[tuple[str, str], frozenset[str]] = {}
-    for config in tqdm(sorted(owners), desc="Aligning configs"):
+    for config in progress(sorted(owners), "Aligning configs"):
         key = (config.teacher, config.benchmark)
         try:
             rows = flag_test_questions(owners[config].readers[config](golds).rows, tests)

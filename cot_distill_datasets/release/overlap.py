@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from datasketch import MinHash, MinHashLSH
-from tqdm import tqdm
 
+from ..messages import progress
 from ..schema import Row, normalize_text
 
 
@@ -77,7 +77,7 @@ def find_overlap(tests: list[Row], rows: Iterable[Row]) -> Overlap:
     for id_, text in texts.items():
         by_benchmark[id_.partition("-")[0]][id_] = text
     near: dict[str, set[str]] = {}
-    for benchmark_texts in tqdm(by_benchmark.values(), desc="Comparing questions"):
+    for benchmark_texts in progress(by_benchmark.values(), "Comparing the questions of benchmarks"):
         near |= near_duplicates(benchmark_texts)
     training = questions.keys() - test_ids
     same_stem = {id_ for id_ in training if normalize_text(questions[id_]["question"]) in test_stems}

@@ -31,10 +31,10 @@ def _draw_task(accuracy: Axes, tokens: Axes, task: str, scores: Sequence[Score])
     above = [100 * (score.interval[1] - score.accuracy) for score in scores]
     accuracy.barh(places, percent, xerr=(below, above), color="#4c72b0", ecolor="#222222", capsize=4, height=0.6)
     for place, score in zip(places, scores):
-        text = f"{100 * score.accuracy:.1f} %  (n = {score.n})"
+        text = f"{100 * score.accuracy:.1f}%  (n = {score.n})"
         accuracy.text(100 * score.interval[1] + 2, place, text, va="center")
     accuracy.set(yticks=places, yticklabels=[label(score.student) for score in scores], xticks=range(0, 101, 20))
-    accuracy.set(xlabel=f"accuracy on {task}, %, with 95 % interval", xlim=(0, 130), ylim=(len(scores) - 0.5, -0.5))
+    accuracy.set(xlabel=f"accuracy on {task}, %, with 95% interval", xlim=(0, 130), ylim=(len(scores) - 0.5, -0.5))
     bars = tokens.barh(places, [score.mean_output_tokens for score in scores], color="#dd8452", height=0.6)
     tokens.bar_label(bars, fmt="%.0f", padding=4)
     tokens.set(xlabel="output tokens, mean", ylim=(len(scores) - 0.5, -0.5), yticks=places, yticklabels=[])
@@ -44,13 +44,13 @@ def _draw_task(accuracy: Axes, tokens: Axes, task: str, scores: Sequence[Score])
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_loss(log_history: Sequence[Mapping[str, Any]], student: Path) -> None:
-    """Draw the loss of each logged step into a student's folder."""
+def draw_loss(log_history: Sequence[Mapping[str, Any]], student: Path, name: str) -> None:
+    """Draw the loss of each logged step into a student's folder, under the student's name."""
     logs = [log for log in log_history if "loss" in log]
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([log["step"] for log in logs], [log["loss"] for log in logs], marker=".")
-    axes.set(xlabel="step", ylabel="loss (nats per supervised token)", ylim=(0, None), title=str(student))
+    axes.set(xlabel="step", ylabel="loss (nats per supervised token)", ylim=(0, None), title=name)
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, student / LOSS_CURVE)
 

@@ -144,7 +144,7 @@ def _leaderboard_entry(score: Score) -> EvalResultEntry:
         task_id="gsm8k",
         value=_percent(score.accuracy),
         notes=f"lm-evaluation-harness, task {score.task} {score.version:g}: zero-shot, greedy, strict match; "
-        f"n = {score.n}, 95 % interval {_percent(low)} – {_percent(high)}; {score.command}",
+        f"n = {score.n}, 95% interval {_percent(low)} – {_percent(high)}; {score.command}",
     )
 
 

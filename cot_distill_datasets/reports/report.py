@@ -18,8 +18,8 @@ from .figures import draw_scores
 from .tables import score_notes, score_table
 
 
-def write_report(folder: Path, students: Sequence[Student]) -> Path:
-    """Write `report.json`, `report.png` and `report.md` into `folder`, and return the path of the page.
+def write_report(folder: Path, students: Sequence[Student]) -> str:
+    """Write `report.json`, `report.png` and `report.md` into `folder`, and return the table of scores.
 
     The untrained baseline of a student is included if it was evaluated. Raises CotDistillError if a student has no
     results, or results that do not belong to it (`read_scores`), or if two have results of different versions of a
@@ -43,7 +43,7 @@ def write_report(folder: Path, students: Sequence[Student]) -> Path:
         missing=missing,
     )  # fmt: skip
     atomic_write(folder / "report.md", page)
-    return folder / "report.md"
+    return table
 
 
 def _read_scores(students: Sequence[Student], baselines: Sequence[Student]) -> list[Score]:

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import CotDistillError, nearest
+from ..messages import message
 from ..names import ConfigName
 
 
@@ -85,6 +86,7 @@ def clone_or_open(source: str) -> Iterator[Path]:
         yield Path(source)
         return
     with TemporaryDirectory(prefix="cot-distill-upstream-") as folder:
+        message(f"Cloning {_CREDENTIALS.sub('//', source)}.")
         _git("ls-remote", source)  # it ends in seconds, so it may have a limit: a clone may take minutes
         _git("clone", source, folder)
         yield Path(folder)

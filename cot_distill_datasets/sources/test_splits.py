@@ -15,6 +15,7 @@ from ..errors import CotDistillError
 from ..grading.answers import normalize
 from ..grading.formulas import last_boxed
 from ..hub import limit_waits
+from ..messages import message
 from ..names import eval_config
 from . import arith
 from .questions import parse_question
@@ -71,6 +72,7 @@ def _from_hub(name: str) -> list[EvalItem] | None:
     limit_waits()
     items: list[EvalItem] = []
     for repo, config, split in TEST_SPLITS[name].hub:
+        message(f"Loading {repo} from the Hub.")
         try:
             rows = load_dataset(repo, config, split=split)
         except ConnectionError:

@@ -12,6 +12,7 @@ from ..errors import CotDistillError
 from ..evaluation.results import Student
 from ..evaluation.run import EvaluationConfig, evaluate
 from ..files import resource
+from ..messages import message
 from ..names import DEMO_STUDENT, GRANULARITIES, RELEASE_NAME, student_dir, untrained_dir
 from ..provenance import readable_provenance
 from ..release.build import build
@@ -23,10 +24,12 @@ from ..training.models import ensure_demo_student
 
 SEED = 100
 TASK = "cot_arith"
+# accelerate warns of each of these that is not passed.
+_ACCELERATE = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 
 
-def demo(*, all_levels: bool = False) -> Path:
-    """Run all stages, and return the path of the report. `all_levels` trains every granularity instead of l3."""
+def demo(*, all_levels: bool = False) -> str:
+    """Run all stages, and return the table of scores. `all_levels` trains every granularity instead of l3."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is generated here
     levels = GRANULARITIES if all_levels else (3,)
     configs = ["answer-arith", *(f"oracle-l{level}-arith" for level in levels)]
@@ -43,9 +46,11 @@ def demo(*, all_levels: bool = False) -> Path:
         _announce(2, f"train on {config}", trained_folder)
         train(trained_folder, config, files[config])
 
-    students = [Student.open(path) for path in (untrained, *trained)]
-    for student in students:
-        _announce(3, f"evaluate on {TASK}", student.folder)
+    students = []
+    for path in (untrained, *trained):
+        _announce(3, f"evaluate on {TASK}", path)
+        student = Student.open(path)
+        students.append(student)
         evaluate(student, [TASK], EvaluationConfig(backend="hf"))
         if student.provenance:
             update_model_cards(student)
@@ -60,9 +65,10 @@ def train(student: Path, config: str, data_file: str) -> None:
     """
     provenance = readable_provenance(student)
     if provenance and provenance.data_files == {config: data_file}:
+        message(f"The student in {student} is complete.")
         return
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--num_processes", "1",
+        sys.executable, "-m", "accelerate.commands.launch", "--quiet", *_ACCELERATE,
         str(resource("training/sft.py")), "--dataset_config", config, "--seed", str(SEED),
     ]  # fmt: skip
     if code := subprocess.run(command, check=False).returncode:
@@ -70,4 +76,4 @@ def train(student: Path, config: str, data_file: str) -> None:
 
 
 def _announce(stage: int, action: str, path: Path) -> None:
-    print(f"\n[{stage}/4] {action}: {path}", file=sys.stderr, flush=True)
+    message(f"\n[{stage}/4] {action}: {path}")

@@ -11,13 +11,13 @@ deletion would leave a folder without a mark.
 
 import os
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CotDistillError
 from ..files import completion, damage, is_begun, is_complete, mark_complete
+from ..messages import message
 
 
 class Checkpoint(NamedTuple):
@@ -69,10 +69,10 @@ def remove_unusable(student: Path) -> None:
     for folder in _checkpoints(student):
         if is_begun(folder):
             unusable.append(folder)
-            print(f"Deleting the half-written {folder}.", file=sys.stderr)
+            message(f"Deleting the half-written {folder}.")
         elif is_complete(folder) and (name := damage(folder)):
             unusable.append(folder)
-            print(f"Deleting the damaged {folder}: its {name} is not as it was written.", file=sys.stderr)
+            message(f"Deleting the damaged {folder}: its {name} is not as it was written.")
     _remove(student, unusable)
 
 

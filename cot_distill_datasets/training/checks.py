@@ -5,8 +5,6 @@ trl#1623), a template without a supervised token (trl#3586), a truncated answer 
 silently), a doubled BOS token, a prompt that evaluation renders or tokenizes differently.
 """
 
-import logging
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from os.path import commonprefix
@@ -15,13 +13,13 @@ from typing import Any
 from datasets import Dataset
 from rich.console import Console
 from rich.text import Text
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..benchmarks import BENCHMARKS
 from ..chat import bos_rule, check_prompt, prompt, stop_strings
 from ..errors import CotDistillError
 from ..grading.answers import CLOSING, extract
+from ..messages import message, progress
 
 
 TRUNCATED_SHARE = 0.001  # of the rows; a larger share means a wrong `max_length`, not outliers
@@ -40,13 +38,12 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
 
     tokenizer, dataset = trainer.processing_class, trainer.train_dataset
     bos_required, bos_warning = bos_rule(tokenizer)
-    logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)  # it warns of a model without a path
     evaluation = HFLM(pretrained=trainer.model, tokenizer=tokenizer)  # renders and tokenizes as an evaluation does
     stops = stop_strings(benchmark)
     truncated = len(rows) - len(dataset)
     if not len(dataset):
         raise CotDistillError(f"No row has a supervised token within {trainer.args.max_length} tokens.")
-    for row in tqdm(dataset, desc="Checking the supervision"):
+    for row in progress(dataset, "Checking the supervision of rows"):
         rendered = evaluation.apply_chat_template([{"role": "user", "content": prompt(row)}])
         _check_text(row, rendered, tokenizer, stops, benchmark)
         if len(row["input_ids"]) == trainer.args.max_length and row["labels"][-1] != tokenizer.eos_token_id:
@@ -137,7 +134,7 @@ def _truncation_warning(truncated: int, rows: int, max_length: int, *, allow: bo
     warning = f"{truncated} of {rows} rows are longer than {max_length} tokens: they are truncated or dropped."
     if truncated > rows * TRUNCATED_SHARE and not allow:
         raise CotDistillError(f"{warning} Raise `--max_length`, or pass `--allow_truncation true`.")
-    print(f"sft.py: {warning}", file=sys.stderr)
+    message(f"sft.py: {warning}")
     return [warning]
 
 
@@ -153,9 +150,10 @@ def supervised_tokens(labels: Iterable[Sequence[int]]) -> int:
 
 
 def show_mask(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
-    """Print one tokenized row to stderr: supervised tokens in green, the others dim."""
+    """Print one tokenized row to stderr: supervised tokens between >>> and <<<, and in green, the others dim."""
     text = Text()
     for ignored, tokens in groupby(zip(row["input_ids"], row["labels"]), lambda token: token[1] == IGNORED):
         part = tokenizer.decode([token for token, _ in tokens])  # together: a character may be several tokens
-        text.append(str(part), style="dim" if ignored else "bold green")
-    Console(stderr=True).print("The first row; the loss covers the green part:", text, sep="\n")
+        text.append(str(part) if ignored else f">>>{part}<<<", style="dim" if ignored else "bold green")
+    lines = ["The first row; the loss covers the part between >>> and <<<:", text]
+    Console(stderr=True, soft_wrap=True).print(*lines, sep="\n")

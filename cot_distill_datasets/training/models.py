@@ -15,6 +15,7 @@ from ..chat import check_rendering, plain_template
 from ..errors import CotDistillError
 from ..files import atomic_dir, find_file, resource
 from ..hub import limit_waits
+from ..messages import message
 from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
 from ..schema import completion_text
 from ..sources import arith
@@ -134,7 +135,7 @@ def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizer
     from transformers import AutoModelForCausalLM
 
     if folder.is_dir():
-        print(f"The untrained student in {folder} already exists and was not changed.")
+        message(f"The untrained student in {folder} already exists and was not changed.")
         return
     model = AutoModelForCausalLM.from_pretrained(
         model_args.model_name_or_path,
@@ -150,7 +151,7 @@ def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizer
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
         rewrite_for_all_readers(staged, tokenizer)
-    print(f"The untrained student is in {folder}.")
+    message(f"The untrained student is in {folder}.")
 
 
 def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:

@@ -1,6 +1,5 @@
 """Save a trained student, load it back, check that its answers end, and describe it. `provenance.json` is last."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,12 +8,14 @@ from accelerate import PartialState
 
 from ..chat import template_sha256
 from ..errors import CotDistillError
+from ..messages import message
 from ..provenance import PROVENANCE, Provenance, describe_hardware, readable_provenance
 from ..reports.figures import draw_loss
-from ..reports.model_card import write_model_card
+from ..reports.model_card import model_name, write_model_card
 from .checkpoints import remove_checkpoints
 from .checks import IGNORED, supervised_tokens
 from .formats import rewrite_for_all_readers
+from .progress import announce
 from .trainer import CotTrainer, write_errors_as_message
 
 
@@ -35,9 +36,9 @@ def reuse_if_trained(student: Path, provenance: Provenance) -> bool:
     if existing is None:
         return False
     if existing.recipe_sha256 != provenance.recipe_sha256:
-        state.print(f"The student in {student} was trained by a different recipe and will be replaced.")
+        announce(f"The student in {student} was trained by a different recipe and will be replaced.")
         return False
-    state.print(f"The student in {student} is already trained by this recipe.")
+    announce(f"The student in {student} is already trained by this recipe.")
     if state.is_main_process:
         remove_checkpoints(student)  # if the run was killed before their deletion
     return True
@@ -50,6 +51,7 @@ def save_student(trainer: CotTrainer, provenance: Provenance) -> None:
     and keeps the checkpoints if the saved student differs from the trained one, or if the disk is full.
     """
     student = Path(trainer.args.output_dir)
+    announce(f"Saving the student to {student}.")
     seconds = trainer.seconds
     with write_errors_as_message(student):
         if trainer.is_world_process_zero():
@@ -67,15 +69,16 @@ def save_student(trainer: CotTrainer, provenance: Provenance) -> None:
         _describe(trainer, provenance, student, parameters, seconds)
         remove_checkpoints(student)
     trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.print(f"The student is in {student}.")
+    announce(f"The student in {student} is complete.")
 
 
 def _describe(trainer: CotTrainer, start: Provenance, student: Path, parameters: int, seconds: float) -> None:
     tokenizer, state, device = trainer.processing_class, trainer.state, trainer.args.device
+    message("Loading the saved student, and generating answers to training questions.")
     saved = load_saved(student, parameters, tokenizer.chat_template, device)
     warnings = [*start.warnings, *check_answers(saved, trainer.train_dataset)]
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        message(f"warning: {warning}")
     commit = trainer.model.config._commit_hash if start.base_is_on_hub else None  # of the revision by name
     provenance = replace(
         start,
@@ -91,7 +94,7 @@ def _describe(trainer: CotTrainer, start: Provenance, student: Path, parameters:
         final_loss=next(log["loss"] for log in reversed(state.log_history) if "loss" in log),
         train_seconds=round(seconds, 1),
     )
-    draw_loss(state.log_history, student)
+    draw_loss(state.log_history, student, model_name(provenance))
     write_model_card(provenance, student)
     provenance.write(student)
 

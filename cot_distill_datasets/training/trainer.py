@@ -16,6 +16,7 @@ import torch
 import trl
 from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
+from transformers import PrinterCallback, ProgressCallback
 from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from ..errors import CotDistillError
@@ -24,6 +25,7 @@ from .arguments import given
 from .checkpoints import last_checkpoint, mark_checkpoint, remove_checkpoints, remove_unusable
 from .checks import IGNORED
 from .failures import as_message
+from .progress import LossLog, announce
 
 
 _TORCH_WRITE_ERROR = re.compile("PytorchStreamWriter|unexpected pos|iostream")
@@ -74,6 +76,9 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
 
     def __init__(self, *, recipe_sha256: str, in_order: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
+        for callback in (PrinterCallback, ProgressCallback):  # they print every logged step
+            self.remove_callback(callback)
+        self.add_callback(LossLog())
         self.recipe_sha256, self.in_order = recipe_sha256, in_order
         self.has_trained = False  # whether a backward pass has succeeded
         self.seconds_before = 0.0  # of the runs that led to the checkpoint this one resumes from
@@ -106,7 +111,7 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if checkpoint:
             self.seconds_before = checkpoint.seconds
-            self.accelerator.print(f"Resuming from {checkpoint.folder}.")
+            announce(f"Resuming from {checkpoint.folder}.")
         self.started = time.monotonic()
         try:
             self.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)

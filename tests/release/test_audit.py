@@ -57,7 +57,7 @@ def test_levels_are_compared_by_measured_length_and_alignment(audited: Path) -> 
 def test_the_page_has_the_numbers_of_the_json(audited: Path) -> None:
     page = (audited / "audit.md").read_text()
     assert page.count("Every promise") == 1 and "- broken" not in page
-    assert "| `human-strategyqa` | 2290 | 2000 | leaked 290 | 100.0 % | in_test 290, no_gold 290 |" in page
+    assert "| `human-strategyqa` | 2290 | 2000 | leaked 290 | 100.0% | in_test 290, no_gold 290 |" in page
     assert "| gpt4o | math |" in page and "no_conclusion" in page
 
 

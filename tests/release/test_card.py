@@ -29,8 +29,8 @@ def test_the_dataset_card_has_the_numbers_of_the_release(full_release: Path) -> 
     card = DatasetCard.load(full_release / "README.md")
     assert (card.data.license, card.data.pretty_name) == (["apache-2.0", "mit", "unknown"], "CoT-Distill")
     assert card.data.to_dict()["size_categories"] == "100K<n<1M"
-    assert "| `gpt4o-l5-svamp` | 687 | 699 | 0 | 7 | 99.0 % |" in card.text
-    assert "| `human-strategyqa` | 2000 | 2290 | 290 | 0 | 100.0 % |" in card.text
+    assert "| `gpt4o-l5-svamp` | 687 | 699 | 0 | 7 | 99.0% |" in card.text
+    assert "| `human-strategyqa` | 2000 | 2290 | 290 | 0 | 100.0% |" in card.text
     assert "`eval-math` (3072)" in card.text and "`eval-math500` (500)" in card.text
     assert "The paper's 500 test items are unpublished" in card.text and "DMCA notice" in card.text
     assert "| `cut_gold` | 86 | " in card.text and "| other_teacher | 195 |" in card.text
@@ -46,7 +46,7 @@ def test_the_numbers_of_the_card_are_those_of_the_rows(stand_in_release: Path) -
     text = (stand_in_release / "README.md").read_text()
     rows = load_dataset(str(stand_in_release), "gpt4o-l1-svamp", split="train")
     words = sum(len(row.split()) for row in rows["rationale"]) / rows.num_rows
-    assert f"| `gpt4o-l1-svamp` | {rows.num_rows} | 3 | 0 | 1 | 66.7 % | {words:.1f} |" in text
+    assert f"| `gpt4o-l1-svamp` | {rows.num_rows} | 3 | 0 | 1 | 66.7% | {words:.1f} |" in text
 
 
 # What the Hub's own check of a card allows. Source: hub-docs `datasetcard.md` and the Hub's page of licenses.

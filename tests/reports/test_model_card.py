@@ -71,10 +71,10 @@ def _quick_start(card: ModelCard) -> str:
 
 
 def test_the_card_describes_how_the_student_was_trained(student: Path) -> None:
-    settings = {"learning_rate": 5e-5, "lr_scheduler_type": SchedulerType.COSINE}
+    settings = {"effective_batch_size": 64, "learning_rate": 5e-5, "lr_scheduler_type": SchedulerType.COSINE}
     card = _write_card(
         student, base_model="org/base", config="0.2*gpt4o-fine-svamp+0.8*new_teacher-coarse-svamp", train_examples=693,
-        settings=settings, lora={"lora_r": 16, "lora_alpha": 8}, hardware="4 H100", recipe="/home/me/x.yaml",
+        steps=33, settings=settings, lora={"lora_r": 16, "lora_alpha": 8}, hardware="4 H100", recipe="/home/me/x.yaml",
         warnings=["5 of 8 answers did not end."], tokens_seen=123456, versions={"trl": "1.16.0"},
         dataset_revision="paper",
     )  # fmt: skip
@@ -89,6 +89,7 @@ def test_the_card_describes_how_the_student_was_trained(student: Path) -> None:
         "> **Warning:** 5 of 8 answers did not end.",
         "| `gpt4o-l5-svamp` | 0.2 | GPT-4o | l5 | from the Hub |",
         "| learning_rate | 5e-05 |\n| lr_scheduler_type | cosine |\n| lora_r | 16 |\n| lora_alpha | 8 |",
+        "| rows | 693 |\n| rows seen, all epochs | 2079 |",
         "| tokens seen, all epochs | 123,456 |",
         "| hardware | 4 H100; 1 process |",
         "| trl | 1.16.0 |",
@@ -212,7 +213,7 @@ def test_the_card_has_the_scores_with_intervals_and_commands(student: Path) -> N
     timed_out = replace(SCORE, task="cot_math", timed_out=3, estimated=True, command="lm_eval --tasks cot_math")
     card = _write_card(student, SCORE, timed_out)
     assert (
-        "| demo-oracle-l3-arith | cot_gsm8k | 200 | 75.0 % | 68.6 – 80.5 | 80.0 % | 2.0 % | 4.0 % | 78.1 % | 21.5 |"
+        "| demo-oracle-l3-arith | cot_gsm8k | 200 | 75.0% | 68.6 – 80.5 | 80.0% | 2.0% | 4.0% | 78.1% | 21.5 |"
         in card.text
     )
     assert f"```bash\n{SCORE.command}\nlm_eval --tasks cot_math\n```" in card.text
@@ -246,7 +247,7 @@ def test_the_leaderboard_entry_of_gsm8k_exists_only_with_a_gsm8k_score(student: 
     (entry,) = parse_eval_result_entries(yaml.safe_load(path.read_text()))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("openai/gsm8k", "gsm8k", 75.0)
     assert entry.notes == (
-        "lm-evaluation-harness, task cot_gsm8k 1.1: zero-shot, greedy, strict match; n = 200, 95 % interval 68.57 – "
+        "lm-evaluation-harness, task cot_gsm8k 1.1: zero-shot, greedy, strict match; n = 200, 95% interval 68.57 – "
         f"80.49; {SCORE.command}"
     )
     _write_card(student)
@@ -275,7 +276,7 @@ def test_cards_contain_results_on_all_questions_only(student: Path, capsys: pyte
     card = ModelCard.load(student / "README.md")
     (result,) = card.data.eval_results
     assert (result.metric_value, result.metric_args["n"]) == (0.0, 2)
-    assert "| demo-oracle-l3-arith | cot_arith | 2 | 0.0 % | 0.0 – 65.8 |" in card.text
+    assert "| demo-oracle-l3-arith | cot_arith | 2 | 0.0% | 0.0 – 65.8 |" in card.text
 
 
 def test_a_student_without_results_has_a_card_without_scores(student: Path) -> None:
@@ -308,15 +309,23 @@ def test_results_of_earlier_weights_leave_the_card_unchanged(
     _write_provenance(student)
     assert main(["evaluate", str(student), "--tasks", "cot_arith", "--backend", "hf", "--limit", "2"]) == 1
     output = capsys.readouterr()
-    assert "| cot_arith | 2 | 0.0 % |" in output.out
+    assert "| cot_arith | 2 | 0.0% |" in output.out
     assert "model card" in output.err and str(path) in output.err
     assert not (student / "README.md").exists()
+
+
+@pytest.mark.parametrize(("steps", "seen"), [(3, 192), (10, 640), (11, 693), (12, 757), (22, 1386)])
+def test_the_card_shows_the_rows_that_the_steps_saw(steps: int, seen: int, student: Path) -> None:
+    settings = {"effective_batch_size": 64, "max_steps": steps}
+    card = _write_card(student, train_examples=693, steps=steps, settings=settings)
+    assert f"| rows | 693 |\n| rows seen, all epochs | {seen} |" in card.text
+    assert f"fine-tuned on {f'{seen} of the ' if seen < 693 else ''}693 rows of" in card.text
 
 
 def test_the_loss_curve_falls_with_the_loss(tmp_path: Path) -> None:
     """Checks the picture: the left end of the line is higher than its right end."""
     log = [{"step": step, "loss": 4 / step, "learning_rate": 1e-3} for step in range(1, 101)]
-    draw_loss([*log, {"step": 100, "train_loss": 0.2, "train_runtime": 9.0}], tmp_path)
+    draw_loss([*log, {"step": 100, "train_loss": 0.2, "train_runtime": 9.0}], tmp_path, "demo-x")
     with Image.open(tmp_path / "loss.png") as picture:
         assert (picture.format, picture.width) == ("PNG", 900)
         pixels = picture.convert("RGB").load()

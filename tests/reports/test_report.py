@@ -33,7 +33,7 @@ def test_the_interval_of_a_score_is_wilsons() -> None:
 
 def test_the_table_shows_every_count_as_a_share() -> None:
     assert score_table([SCORE]).splitlines()[2] == (
-        "| x/seed1 | cot_arith | 200 | 75.0 % | 68.6 – 80.5 | 80.0 % | 2.0 % | 4.0 % | 78.1 % | 21.5 |"
+        "| x/seed1 | cot_arith | 200 | 75.0% | 68.6 – 80.5 | 80.0% | 2.0% | 4.0% | 78.1% | 21.5 |"
     )
 
 
@@ -49,7 +49,7 @@ def test_a_group_has_a_macro_average_if_all_its_tasks_have_scores() -> None:
     assert (
         score_table(scores)
         .splitlines()[-1]
-        .startswith("| x/seed1 | **cot_commonsense**, macro average of 3 | 1110 | 60.0 % | 50.6 – 69.4 |")
+        .startswith("| x/seed1 | **cot_commonsense**, macro average of 3 | 1110 | 60.0% | 50.6 – 69.4 |")
     )
     assert macro_scores(scores[:2], groups()) == []
     assert macro_scores([*scores[:2], replace(scores[2], limit=10)], groups()) == []
@@ -97,7 +97,7 @@ def test_the_report_has_the_scores_a_figure_the_commands_and_an_answer(
         _evaluate_copy(project_dir / "runs/demo/untrained", Path("runs") / name, limit=2)
     assert main(["report", "runs/one", "runs/two", "--out", "out"]) == 0
     text = Path("out/report.md").read_text()
-    assert "| one | cot_arith | 2 | 0.0 % | 0.0 – 65.8 | 0.0 % | 100.0 % | 100.0 % | – | 224.0 |" in text
+    assert "| one | cot_arith | 2 | 0.0% | 0.0 – 65.8 | 0.0% | 100.0% | 100.0% | – | 224.0 |" in text
     assert "cot-distill evaluate runs/two --tasks cot_arith --backend hf --limit 2" in text
     assert "How many" in text and "Gold: **" in text and "≈" not in text
     assert [row["student"] for row in json.loads(Path("out/report.json").read_text())] == ["runs/one", "runs/two"]

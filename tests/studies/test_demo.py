@@ -1,8 +1,10 @@
 """The stages of the demo, with fake trainings and short evaluations: each is skipped if its result is complete."""
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,11 +23,8 @@ from cot_distill_datasets.studies import demo
 def trainings(project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the trainings, which take minutes, and limit the evaluations to one question. Lists the configs."""
     configs: list[str] = []
-    run = subprocess.run
 
     def train(command: list[str], **options: Any) -> object:
-        if "--dataset_config" not in command:  # lm-eval calls git for its revision
-            return run(command, **options)
         config = command[command.index("--dataset_config") + 1]
         configs.append(config)
         folder = Path("runs/demo") / config / "seed100"
@@ -48,7 +47,11 @@ def test_every_stage_runs_once_and_is_skipped_the_second_time(
     trainings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["demo"]) == 0
-    assert capsys.readouterr().out == "runs/demo/report.md\n"
+    output = capsys.readouterr()
+    assert [line.split()[1] for line in output.out.splitlines()[2:]] == [
+        "demo/untrained", "demo/answer-arith/seed100", "demo/oracle-l3-arith/seed100",
+    ]  # fmt: skip
+    assert "runs/demo/report.md" in output.err
     assert trainings == ["answer-arith", "oracle-l3-arith"]
     results = sorted(Path("runs/demo").rglob("results_*.json"))
     assert [path.parts[2] for path in results] == ["answer-arith", "oracle-l3-arith", "untrained"]
@@ -62,6 +65,25 @@ def test_every_stage_runs_once_and_is_skipped_the_second_time(
 
     assert main(["demo", "--levels", "all"]) == 0
     assert trainings == [f"oracle-l{level}-arith" for level in (1, 2, 4, 5, 6)]
+
+
+@pytest.mark.slow
+def test_a_demo_written_to_a_file_is_short_has_no_bars_and_ends_with_the_table(tmp_path: Path) -> None:
+    code = (
+        "import sys; from cot_distill_datasets.sources import arith; arith.TRAIN_SIZE, arith.TEST_SIZE = 64, 4\n"
+        "from cot_distill_datasets.cli import main; sys.exit(main(['demo']))"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, check=True)
+    text = (tmp_path / "log").read_bytes().decode()
+    lines = text.split("\n")[:-1]
+    assert len(lines) < 120
+    assert re.findall(r"[\r\x1b█▏]|it/s|\d%\||'loss'|[Ww]arning|fatal|kwargs", text) == []
+    stages = [line[:5] for line in lines if line.startswith("[") and "/4]" in line]
+    assert stages == ["[1/4]", "[2/4]", "[2/4]", "[3/4]", "[3/4]", "[3/4]", "[4/4]"]
+    assert lines[-1].startswith("| demo/oracle-l3-arith/seed100 | cot_arith |") and "report.md" not in lines[-1]
+    logged = (tmp_path / "runs/demo/oracle-l3-arith/seed100/train.log").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in logged] == [1, 10, 10]  # the last one has the training's totals
 
 
 def test_a_failed_training_raises_an_error_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def test_the_mask_of_a_row_is_shown(project_dir: Path, capsys: pytest.CaptureFix
     tokenizer = AutoTokenizer.from_pretrained(project_dir / "runs/demo/untrained")
     prompt, answer = (tokenizer.encode(text, add_special_tokens=False) for text in ("2 ÷ 2?\n", "2 ÷ 2 = 1<|im_end|>"))
     show_mask({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}, tokenizer)
-    assert "2 ÷ 2?\n2 ÷ 2 = 1<|im_end|>" in capsys.readouterr().err
+    assert "\n2 ÷ 2?\n>>>2 ÷ 2 = 1<|im_end|><<<\n" in capsys.readouterr().err
 
 
 def _own(prompt: str, completion: str) -> Dataset:
