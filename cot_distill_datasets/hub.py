@@ -104,7 +104,6 @@ def publish_folder(folder: Path, target: Target, *, dry_run: bool = False) -> Pu
     something else, or the Hub rejects a request.
     """
     limit_waits()
-    message(f"Comparing {folder} with {target.repo_id}.")
     with _one_sentence(target.repo_id):
         plan = _plan(HfApi(), folder, target)
         return plan if dry_run or not plan.steps else _carry_out(HfApi(), folder, plan)

@@ -84,9 +84,7 @@ def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -
         if not is_complete:
             pending[folder] = (task, settings)
     if pending:
-        message(
-            f"Loading {student.folder}, and checking the prompts of {', '.join(folder.name for folder in pending)}."
-        )
+        message(f"Loading {student.folder}, and checking the prompts of {', '.join(path.name for path in pending)}.")
     model = _load_model(student.folder, arguments, config.backend) if pending else None
     bos_required, warning = bos_rule(student.tokenizer)
     if pending and warning:
@@ -171,7 +169,7 @@ def _has_results(student: Student, folder: Path, task: str, settings: dict[str, 
         is_current = bool(paths) and all(read_settings(path) == settings for path in paths)
         return is_current and all(read_score(student, path, task) for path in paths)
     except CotDistillError as error:
-        print(f"warning: {error} `{task}` is evaluated again.", file=sys.stderr)
+        message(f"warning: {error} `{task}` is evaluated again.")
         return False
 
 

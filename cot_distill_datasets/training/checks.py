@@ -75,7 +75,7 @@ def _content_warnings(rows: Dataset, benchmark: str) -> list[str]:
     for text in _shared_parts(prompts):
         warnings.append(f"Every prompt contains {text!r}: {task} asks the bare question.")
     for warning in warnings:
-        print(f"sft.py: {warning}", file=sys.stderr)
+        message(f"sft.py: {warning}")
     return warnings
 
 

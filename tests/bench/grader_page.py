@@ -116,7 +116,7 @@ the first ones by the hash of their source:
 
 {_table(["class", "reason", "texts"], lines)}
 
-Errors of our grader (extraction or form): {errors} of {judged}, {_interval(errors, judged)} (95 % Wilson).
+Errors of our grader (extraction or form): {errors} of {judged}, {_interval(errors, judged)} (95% Wilson).
 The current grader reads the gold in {fixed} of the {len(ever)} texts ever recorded as such errors. The others:
 
 {_table(["source", "gold", "read", "reason"], remaining)}"""
@@ -224,11 +224,11 @@ def _pair(
 
 def _interval(part: int, total: int) -> str:
     interval = binomtest(part, total).proportion_ci(method="wilson")
-    return f"{100 * interval.low:.1f} – {100 * interval.high:.1f} %"
+    return f"{100 * interval.low:.1f} – {100 * interval.high:.1f}%"
 
 
 def _percent(part: float, total: int) -> str:
-    return f"{100 * part / total:.1f} %"
+    return f"{100 * part / total:.1f}%"
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

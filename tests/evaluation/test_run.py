@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import lm_eval
 import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -48,6 +49,7 @@ def test_results_have_lm_evals_layout_and_how_each_answer_ended(student: Path) -
     (path,) = _results(student)
     result = json.loads(path.read_text())
     assert result["n-samples"] == {"cot_arith": {"original": 500, "effective": 4}}
+    assert lm_eval.__path__[0] not in path.read_text()  # where lm-eval found the task, in `config_source`
     metrics = result["results"]["cot_arith"]
     assert (metrics["exact_match,strict-match"], metrics["no_answer,strict-match"]) == (0.0, 1.0)
     finish = [metrics[f"{name},none"] for name in ("truncated", "finished_accuracy", "output_tokens")]

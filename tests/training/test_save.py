@@ -83,7 +83,7 @@ def test_a_different_recipe_replaces_a_complete_student_with_a_message(
     first = _provenance()
     capsys.readouterr()
     sft.main(*parse([*FEW, "--learning_rate", "1e-5"]))
-    assert f"student in {STUDENT} was trained by a different recipe" in capsys.readouterr().out
+    assert f"student in {STUDENT} was trained by a different recipe" in capsys.readouterr().err
     second = _provenance()
     assert (first["settings"]["learning_rate"], second["settings"]["learning_rate"]) == (8e-4, 1e-5)
     assert first["recipe_sha256"] != second["recipe_sha256"]
@@ -139,7 +139,7 @@ def test_a_baseline_with_results_is_not_changed(sft: ModuleType, capsys: pytest.
     results.write_text("{}")
     sft.main(*parse(["--untrained", "true"]))
     assert results.is_file()
-    assert "runs/demo/untrained already exists" in capsys.readouterr().out
+    assert "runs/demo/untrained already exists" in capsys.readouterr().err
 
 
 @pytest.fixture
