@@ -34,7 +34,7 @@ def test_a_student_has_every_file_that_describes_it(sft: ModuleType, capsys: pyt
     sft.main(*parse(FEW))
     assert sorted(path.name for path in STUDENT.iterdir()) == [
         "README.md", "chat_template.jinja", "config.json", "generation_config.json", "loss.png", "model.safetensors",
-        "provenance.json", "tokenizer.json", "tokenizer_config.json", "trainer_state.json",
+        "provenance.json", "tokenizer.json", "tokenizer_config.json", "train.log", "trainer_state.json",
     ]  # fmt: skip
     provenance = _provenance()
     assert provenance["recipe"] == "demo.yaml" and len(provenance["recipe_sha256"]) == 64
