@@ -45,8 +45,8 @@ class TaskComparison:
     """Model B against model A on one task. `verdict` and `difference` (B − A) are about B.
 
     Accuracies and differences are shares: 0.05 is 5 points. `p` is McNemar's exact one, `adjusted_p` Holm's over the
-    tasks. `interval` is Agresti & Min's at 95 %. `detectable` is the smallest difference that this many questions
-    find with 80 % power. `different_settings` maps settings to those of A and B.
+    tasks. `interval` is Agresti & Min's at 95%. `detectable` is the smallest difference that this many questions
+    find with 80% power. `different_settings` maps settings to those of A and B.
     """
 
     task: str

@@ -4,7 +4,7 @@ An arm is all students that differ in nothing but the training seed. Its answers
 0 and 1, and its score is their mean. All arms have the same questions in the same order. Accuracies, differences and
 margins are shares: 0.05 is 5 points.
 
-There is no bootstrap: over three seeds it claims a difference in 14 % of studies without one, instead of in 5 %.
+There is no bootstrap: over three seeds it claims a difference in 14% of studies without one, instead of in 5%.
 """
 
 import math
@@ -74,7 +74,7 @@ class Contrast:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference, within -1 and 1."""
+        """The 95% interval of the difference, within -1 and 1."""
         half = self._quantile(1 - ALPHA / 2) * self.standard_error
         return max(self.difference - half, -1.0), min(self.difference + half, 1.0)
 
@@ -97,7 +97,7 @@ class Contrast:
         return self._tail(margin - abs(self.difference))
 
     def detectable(self, tests: int = 1) -> float:
-        """Return the smallest true difference that one of `tests` two-sided tests finds with 80 % power.
+        """Return the smallest true difference that one of `tests` two-sided tests finds with 80% power.
 
         Bloom 1995, "Minimum detectable effects", Evaluation Review 19; the level is Bonferroni's, which Holm's never
         falls below.
@@ -132,7 +132,7 @@ def contrast(arm: Answers, reference: Answers, noise: SeedNoise, *, trained: boo
 
 
 def score_interval(arm: Answers, noise: SeedNoise) -> tuple[float, float]:
-    """Return the 95 % interval of an arm's score: Wilson's, for the effective number of answers.
+    """Return the 95% interval of an arm's score: Wilson's, for the effective number of answers.
 
     That is the number of independent answers whose mean has the same variance (Korn & Graubard 1998, "Confidence
     intervals for proportions with small expected number of positive counts estimated from survey data", Survey

@@ -1,6 +1,6 @@
 """Verdicts: what a comparison claims, from a closed list of words.
 
-At most 5 % of studies without a difference claim one in a family: the tests that decide one finding about one student
+At most 5% of studies without a difference claim one in a family: the tests that decide one finding about one student
 on one benchmark, adjusted by Holm's method. `margin` is fixed before the study is run. A difference that is shown is
 claimed even if it is smaller than the margin.
 """
@@ -26,7 +26,7 @@ class Comparison(NamedTuple):
     """An arm against its reference. Differences are shares: 0.05 is 5 points.
 
     `p` is two-sided. `adjusted_p` is Holm's, of the claim that the comparison decides. `detectable` is the smallest
-    difference that this design finds with 80 % power. `noise_known`: there are several seeds, so that the interval
+    difference that this design finds with 80% power. `noise_known`: there are several seeds, so that the interval
     covers the noise of training.
     """
 
@@ -49,7 +49,7 @@ class Finding:
 
     @property
     def detectable(self) -> float:
-        """The smallest difference that every comparison of this design finds with 80 % power."""
+        """The smallest difference that every comparison of this design finds with 80% power."""
         return max(comparison.detectable for comparison in self.comparisons)
 
 

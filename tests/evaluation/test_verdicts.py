@@ -67,7 +67,7 @@ def test_a_peak_of_10_points_is_found_in_80_percent_of_studies(spread: float) ->
 
 @pytest.mark.slow
 def test_with_a_seed_spread_of_3_points_3_seeds_find_a_peak_of_10_points_in_half_of_the_studies() -> None:
-    """No test can do better than about 70 %: the standard error is 3.1 points even if it were known."""
+    """No test can do better than about 70%: the standard error is 3.1 points even if it were known."""
     assert 450 <= _verdicts(PEAK, 0.03)["peak at l3"] <= 600
 
 
