@@ -25,7 +25,7 @@ LEVELS = (
     {"reports"},
     {"training"},
     {"studies"},
-    {"cli", "parser", "__init__"},
+    {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 MODULES = {
@@ -115,6 +115,7 @@ DISTRIBUTION = {"yaml": "pyyaml", "math_verify": "math-verify"}  # where the nam
 CORE = {
     "errors",
     "files",
+    "environment",
     "messages",
     "names",
     "benchmarks",
@@ -122,7 +123,6 @@ CORE = {
     "templates",
     "licenses",
     "hub",
-    "parser",
     "cli",
     "__init__",
 }
@@ -145,7 +145,7 @@ def test_every_imported_library_is_declared_in_the_extra_of_its_room(module: str
     optional = {"vllm"} if module == "evaluation.recorder_vllm" else set()
     libraries = {DISTRIBUTION.get(name, name) for name in _libraries(MODULES[module])} - optional
     for names in extras:
-        assert libraries - _declared(*names) - ({"lm_eval"} if module == "parser" else set()) == set()
+        assert libraries - _declared(*names) - ({"lm_eval"} if module == "cli.parser" else set()) == set()
 
 
 def test_files_and_functions_are_short() -> None:

@@ -39,11 +39,8 @@ def main(
     script_args: ScriptArguments, training_args: SFTConfig, model_args: trl.ModelConfig, recipe: str | None
 ) -> None:
     """Train, check, save and describe one student. Whatever ends it before the first step is a CotDistillError."""
-    before_start = partial(
-        errors_as_message,
-        f"The training of {model_args.model_name_or_path} cannot start",
-        arguments.given(training_args, model_args),
-    )
+    place = f"The training of {model_args.model_name_or_path} cannot start"
+    before_start = partial(errors_as_message, place, arguments.given(training_args, model_args))
     with before_start():
         arguments.check_trackers(training_args.report_to)
         arguments.set_threads(script_args, training_args)

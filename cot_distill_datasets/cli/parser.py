@@ -5,10 +5,12 @@ Each type raises ArgumentTypeError, which the parser shows as one sentence.
 
 import argparse
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import nearest
+from ..errors import nearest
+from ..names import RELEASE_NAME
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: Any = None) -> None:
         if self.passes_on:
-            from .training.arguments import make_parser
+            from ..training.arguments import make_parser
 
             make_parser().print_help(file)
         super().print_help(file)
@@ -91,3 +93,21 @@ def model_args(text: str) -> dict[str, Any]:
     from lm_eval.utils import simple_parse_args_string
 
     return dict(simple_parse_args_string(text))
+
+
+def add_command(commands: Any, run: Callable[[argparse.Namespace], int], **options: Any) -> Parser:
+    """Add the command of a function `_name`, whose docstring is a sentence and an example."""
+    description, example = (part.strip() for part in (run.__doc__ or "").split("\n\n"))
+    command: Parser = commands.add_parser(
+        run.__name__[1:], help=description, description=description, epilog=f"Example: {example}", **options
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def add_folder(command: Parser) -> None:
+    """Add the argument for the release folder."""
+    folder = Path(RELEASE_NAME)
+    command.add_argument(
+        "folder", type=usable_path, nargs="?", default=folder, metavar="DIR", help="default: %(default)s"
+    )

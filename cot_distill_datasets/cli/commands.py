@@ -1,0 +1,55 @@
+"""The command `cot-distill`: parse, call, and turn a user's mistake into one sentence.
+
+Exit codes: 0 done; 1 done except for what is named; 2 rejected, nothing written; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from ..environment import check_environment
+from ..errors import CotDistillError
+from ..messages import message, quiet_libraries
+from ..names import HOME_PAGE
+from .dataset import add_dataset_commands
+from .parser import Parser
+from .students import add_student_commands
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command. A user's mistake or a missing extra becomes one sentence and exit code 2."""
+    args = sys.argv[1:] if args is None else args
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return 0
+    quiet_libraries()
+    try:
+        check_environment()
+        options = parser.parse_args(args)
+        return int(options.run(options))
+    except ModuleNotFoundError as error:
+        extra = "train" if args[0] in ("train", "demo") else "eval"
+        library = str(error.name).partition(".")[0]
+        message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
+        return 2
+    except (CotDistillError, OSError) as error:
+        message(f"cot-distill: {error}")
+        return 2
+    except KeyboardInterrupt:
+        message("cot-distill: interrupted. Existing files were not changed.")
+        return 130
+
+
+def make_parser() -> Parser:
+    """Return the parser of all commands."""
+    parser = Parser(
+        prog="cot-distill",
+        description="Distill chain-of-thought reasoning into small models.",
+        epilog=f"Documentation: {HOME_PAGE}",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('cot-distill')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_dataset_commands(commands)
+    add_student_commands(commands)
+    return parser
