@@ -170,7 +170,7 @@ def _digest(folder: Path) -> str:
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, OSError) as error:
         raise CotDistillError(f"Cannot load the tokenizer of {folder}: {error}") from error
 

@@ -139,7 +139,8 @@ def _model_args(student: Path, config: EvaluationConfig) -> dict[str, Any]:
         arguments |= {"device": "cuda" if on_gpu else "cpu", "batch_size": 64}
     else:
         arguments |= {"batch_size": "auto"} | ({} if on_gpu else {"enforce_eager": True})
-        if getattr(AutoConfig.from_pretrained(student), "max_position_embeddings", 0) > CONTEXT:
+        student_config = AutoConfig.from_pretrained(student, trust_remote_code=False)
+        if getattr(student_config, "max_position_embeddings", 0) > CONTEXT:
             arguments["max_model_len"] = CONTEXT
     return arguments | config.model_args
 

@@ -47,9 +47,13 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
             # files of a release carry a hash of their rows.
             options = {"cache_dir": cache, "keep_in_memory": True} if own_folder else {}
             rows = load_dataset(dataset, name, split="train", revision=None if release else revision, **options)
-    except OSError as error:  # the Hub has no such dataset, or cannot be reached
+    except OSError as error:
+        if release is not None:  # `datasets` looks for the files of every config
+            reason = str(error).partition(" with any")[0]
+            raise CotDistillError(f"The release in {dataset} lacks files: build it again. {reason}.") from error
         raise CotDistillError(
-            f"There is no release in {dataset}, and the Hub has no `{name}`: run `cot-distill build` first."
+            f"There is no release in {dataset}, and the Hub has no `{name}` or cannot be reached: run "
+            "`cot-distill build` first."
         ) from error
     except ValueError as error:  # an empty split, or no such config
         raise CotDistillError(f"{dataset} has no training rows of `{name}`: {error}") from error

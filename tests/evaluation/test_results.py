@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -254,6 +255,21 @@ def test_an_answer_may_contain_any_line_separator(student: Path) -> None:
     _change_samples(student, lambda sample: sample.update(resps=[["a\u2028b\x85c"]]))
     (score,) = _read(student)
     assert score.answer == "a\u2028b\x85c"
+
+
+def test_the_code_of_a_student_is_neither_run_nor_asked_about(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(student, tmp_path / "own"))
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    (copy / "tokenizer_config.json").write_text(json.dumps(config | own))
+    (copy / "own.py").write_text("open('executed', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    with suppress(CotDistillError):  # or the files are enough without the class
+        Student.open(copy)
+    assert not Path("executed").exists()
 
 
 def test_results_of_a_different_chat_template_are_rejected(student: Path) -> None:

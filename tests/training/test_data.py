@@ -1,6 +1,7 @@
 """The rows of a training: loaded from a folder, mixed by weight, and ordered, the same on every machine."""
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -149,3 +150,11 @@ def test_a_folder_in_the_place_of_the_release_is_named(tmp_path: Path, monkeypat
     Path("eit/cot-distill/notes.txt").write_text("x")
     with pytest.raises(CotDistillError, match="eit/cot-distill is not a release"):
         load_rows("gpt4o-fine-svamp")
+
+
+def test_a_release_that_lacks_a_file_is_named_with_the_file(release: str, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(release, tmp_path / "release"))
+    file = next(copy.glob(f"data/{CONFIG}/*.parquet"))
+    file.unlink()
+    with pytest.raises(CotDistillError, match=rf"{tmp_path}/release.*{file.name}"):
+        load_rows(CONFIG, str(copy))
