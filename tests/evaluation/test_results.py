@@ -87,9 +87,10 @@ def test_results_of_the_bare_command_are_estimated(student: Path) -> None:
     assert (bare.n, bare.correct, bare.answer) == (recorded.n, recorded.correct, recorded.answer)
     assert bare.mean_output_tokens == pytest.approx(recorded.mean_output_tokens, rel=0.05)
     assert bare.truncated == recorded.truncated == 3  # an untrained student never writes the EOS token
+    arguments = json.dumps({"pretrained": str(student), "dtype": "float32"})
     assert bare.command == (
-        f"lm_eval --tasks cot_arith --model hf --model_args pretrained={student},dtype=float32 --batch_size 3 "
-        "--apply_chat_template --limit 3"
+        f"lm_eval --tasks cot_arith --model hf --model_args '{arguments}' --batch_size 3 --apply_chat_template "
+        "--limit 3"
     )
     (comparison,) = compare(ours, student / "results", margin=0.03)
     assert (comparison.filter, comparison.questions) == ("strict-match", 3)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -93,7 +94,10 @@ def test_an_interrupt_ends_the_training_with_exit_code_130(kill: object, project
         command, cwd=tmp_path, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout
-        assert any("'loss'" in line for line in process.stdout)
+        losses = tmp_path / "student/train.log"
+        while not losses.is_file() or "loss" not in losses.read_text():
+            assert process.poll() is None
+            sleep(0.1)
         kill(process.pid, signal.SIGINT)
         process.stdout.read()  # ends with the last process that has it
         assert process.wait(60) == 130
