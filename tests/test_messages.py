@@ -54,6 +54,14 @@ def test_a_library_shows_its_bar_in_a_terminal_only(library: str, monkeypatch: p
     assert list(BARS[library]([1, 2, 3])) == [1, 2, 3] and file.getvalue() == ""
 
 
+def test_a_bar_that_is_not_shown_measures_the_time_which_vllm_divides_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = _replace_stderr(monkeypatch, terminal=False)
+    with tqdm.tqdm(total=1, dynamic_ncols=True) as bar:
+        assert 1 / bar.format_dict["elapsed"] > 0
+        bar.update(1)
+    assert stderr.getvalue() == ""
+
+
 def test_a_stage_of_ours_is_one_line_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr = _replace_stderr(monkeypatch, terminal=False)
     assert list(progress([1, 2, 3], "Writing configs")) == [1, 2, 3]
