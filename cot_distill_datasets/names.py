@@ -179,3 +179,4 @@ def untrained_dir(student: str) -> Path:
 
 
 DEMO_STUDENT = "demo"
+DEMO_STUDENTS = ("demo-small", "demo", "demo-large")

@@ -10,6 +10,7 @@ A recipe is a YAML of these arguments. The command line overrides it. The studen
 If a run is killed, run the same command again: it resumes from the last checkpoint.
 """
 
+import json
 import sys
 from dataclasses import replace
 from functools import partial
@@ -50,12 +51,12 @@ def main(
         tokenizer = models.load_tokenizer(model_args, training_args)
         if script_args.untrained:
             if PartialState().is_main_process:
-                models.write_baseline(untrained_dir(student), model_args, tokenizer)
+                models.write_baseline(_output_dir(training_args, untrained_dir(student)), model_args, tokenizer)
             return
 
         mixture = Mixture.parse(script_args.dataset_config)
-        if training_args.output_dir == "trainer_output":  # transformers' default
-            training_args.output_dir = str(student_dir(student, mixture.folder, training_args.seed))
+        folder = _output_dir(training_args, student_dir(student, mixture.folder, training_args.seed))
+        training_args.output_dir = str(folder)
         announce(f"Loading the rows of {mixture} from {script_args.dataset_name}.")
         with PartialState().main_process_first():
             rows = load_rows(script_args, training_args, mixture)
@@ -81,12 +82,20 @@ def main(
     trainer.end()
 
 
+def _output_dir(training_args: SFTConfig, default: Path) -> Path:
+    own = training_args.output_dir != "trainer_output"  # transformers' default
+    return Path(training_args.output_dir) if own else default
+
+
 def load_rows(script_args: ScriptArguments, training_args: SFTConfig, mixture: Mixture) -> Dataset:
     """Load the rows of a mixture. Build the release first if it is missing and its benchmark is embedded."""
     name = script_args.dataset_name
     if name == RELEASE_NAME and BENCHMARKS[mixture.benchmark].embedded and read_release(Path(name)) is None:
         build(Path(name))
     rows = data.load_mixture(mixture, name, script_args.dataset_revision, seed=training_args.seed)
+    if script_args.question_ids:
+        ids = json.loads(Path(script_args.question_ids).read_text(encoding="utf-8"))
+        rows = data.select_questions(rows, ids[mixture.benchmark])
     if not script_args.coarse_to_fine:
         return rows
     if training_args.train_sampling_strategy != "batch_rebalance":

@@ -47,7 +47,7 @@ class Student:
         Raises CotDistillError if there is no student, its weights are not safetensors (other formats may hold code),
         its tokenizer cannot be loaded, or another version wrote its `provenance.json`.
         """
-        return cls(folder, _digest(folder), _load_tokenizer(folder), read_provenance(folder))
+        return cls(folder, hash_files(folder), _load_tokenizer(folder), read_provenance(folder))
 
 
 def read_scores(student: Student) -> list[Score]:
@@ -151,7 +151,8 @@ def split_for_task(task: str) -> str:
     return task.removeprefix("cot_").removesuffix("_paper")
 
 
-def _digest(folder: Path) -> str:
+def hash_files(folder: Path) -> str:
+    """Return the hash of a student's weights, configuration, tokenizer and chat template."""
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise CotDistillError(
             f"There is no student in {folder}: pass a folder with config.json and *.safetensors, as "
@@ -178,7 +179,8 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def _check_settings(path: Path, task: str, result: dict[str, Any]) -> None:
     gen_kwargs = dict(result["config"].get("gen_kwargs") or {})
     gen_kwargs.pop("max_gen_toks", None)
-    if gen_kwargs or result["n-shot"][task] or result.get("system_instruction"):
+    shots = len(result[COT_DISTILL_KEY]["settings"]["exemplars"]) if COT_DISTILL_KEY in result else 0
+    if gen_kwargs or result["n-shot"][task] != shots or result.get("system_instruction"):
         raise CotDistillError(f"{path} was not evaluated zero-shot and greedy, as our tasks are: evaluate again.")
 
 

@@ -32,7 +32,7 @@ from ..grading.answers import GRADER_VERSION
 from ..hub import limit_waits
 from ..messages import message
 from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
-from .samples import COT_DISTILL_KEY
+from .samples import COT_DISTILL_KEY, find_results, load_result, load_samples, samples_file
 from .scores import Score
 
 
@@ -56,12 +56,15 @@ class EvaluationConfig:
     """How to evaluate.
 
     `release` is the folder of the test splits (None: the tasks' own default), `limit` the number of questions per task
-    (None: all), `model_args` the arguments of lm-eval's model by name.
+    (None: all), `test_questions` the size of an embedded benchmark's test split (None: the task's own), `exemplars` the
+    training rows shown before each question, `model_args` the arguments of lm-eval's model by name.
     """
 
     backend: Backend = "vllm"
     release: Path | None = None
     limit: int | None = None
+    test_questions: int | None = None
+    exemplars: list[dict[str, Any]] = field(default_factory=list)
     model_args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,8 +100,15 @@ def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -
     return [read_score(student, path, name) for folder, name in folders.items() for path in _results_files(folder)]
 
 
+def read_answers(student: Student, task: str, config: EvaluationConfig) -> tuple[dict[str, Any], list[Sample]]:
+    """Return lm-eval's results and samples of a task that `evaluate` has evaluated."""
+    path = find_results(student.folder / RESULTS / _results_name(task, config))[-1]
+    return load_result(path), load_samples(samples_file(path, task))
+
+
 def _results_name(task: str, config: EvaluationConfig) -> str:
-    return "-".join([task, config.backend, *([f"limit{config.limit}"] if config.limit else [])])
+    numbers = {"limit": config.limit, "questions": config.test_questions, "shots": len(config.exemplars)}
+    return "-".join([task, config.backend, *(f"{name}{number}" for name, number in numbers.items() if number)])
 
 
 def _results_files(folder: Path) -> list[Path]:
@@ -107,7 +117,8 @@ def _results_files(folder: Path) -> list[Path]:
 
 def _task_manager(config: EvaluationConfig) -> TaskManager:
     """Return a manager of our tasks only: indexing lm-eval's thousands of tasks takes seconds."""
-    metadata = {"release": str(config.release)} if config.release else {}
+    metadata: dict[str, Any] = {"release": str(config.release)} if config.release else {}
+    metadata |= {"test_questions": config.test_questions} if config.test_questions else {}
     return TaskManager(include_path=str(task_folder()), include_defaults=False, metadata=metadata)
 
 
@@ -120,6 +131,12 @@ def _load_tasks(names: Sequence[str], config: EvaluationConfig) -> dict[str, Con
         if name not in manager.all_tasks:
             raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, manager.all_tasks)}.")
         tasks |= manager.load([name])["tasks"]
+    if config.exemplars:
+        shots = {
+            "num_fewshot": len(config.exemplars),
+            "fewshot_config": {"samples": config.exemplars, "sampler": "first_n"},
+        }
+        tasks = manager.load([{"task": name} | shots for name in tasks])["tasks"]
     for name, task in tasks.items():
         if config.backend == "vllm" and "num_beams" in task.config.generation_kwargs:
             raise CotDistillError(f"`{name}` needs beam search, which vLLM does not support: use `--backend hf`.")
@@ -158,6 +175,7 @@ def _settings(
         "parser": GRADER_VERSION,
         "backend": config.backend,
         "limit": config.limit,
+        "exemplars": [row["id"] for row in config.exemplars],
         "model_args": {name: value for name, value in arguments.items() if name not in ignored},
     }
 
@@ -196,7 +214,10 @@ def _check_prompts(model: Any, task: ConfigurableTask, *, bos_required: bool) ->
     """Check every prompt of a task, as lm-eval renders and tokenizes it."""
     room = model.max_length - task.config.generation_kwargs["max_gen_toks"]
     for doc in task.test_docs():
-        prompt = model.apply_chat_template([{"role": "user", "content": task.doc_to_text(doc)}])
+        prompt = task.fewshot_context(
+            doc, task.config.num_fewshot, apply_chat_template=True, fewshot_as_multiturn=True,
+            chat_template=model.apply_chat_template,
+        )  # fmt: skip
         try:
             check_prompt(model.tok_encode(prompt), model.tokenizer, room=room, bos_required=bos_required)
         except CotDistillError as error:

@@ -21,15 +21,17 @@ from ..schema import FEATURES, Row, completion_text, eval_row
 from ..sources.test_splits import embedded_split
 
 
-def rows(benchmark: str, release: str | None = None, **_: Any) -> dict[str, Dataset]:
+def rows(
+    benchmark: str, release: str | None = None, test_questions: int | None = None, **_: Any
+) -> dict[str, Dataset]:
     """Return the test split of `benchmark` (or of `math500`), in the form of lm-eval's `custom_dataset`.
 
     It is read from the folder `release` (`--metadata '{"release": "DIR"}'`), else from `./eit/cot-distill`, else from
-    the Hub at the version's tag. An embedded benchmark is generated. lm-eval also passes the model's arguments, which
+    the Hub at the version's tag. An embedded benchmark is generated, with `test_questions` questions. lm-eval also passes the model's arguments, which
     are ignored. Raises CotDistillError if the release folder has no test split of the benchmark.
     """
     if TEST_SPLITS[benchmark].embedded:
-        items = embedded_split(benchmark)
+        items = embedded_split(benchmark, test_questions)
         return {"test": Dataset.from_list([eval_row(benchmark, item) for item in items], features=FEATURES)}
     folder, config = Path(release or RELEASE_NAME), eval_config(benchmark)
     index = require_release(folder) if release else find_release(folder)
@@ -60,9 +62,15 @@ def _flatten(name: str, members: dict[str, list[str]]) -> list[str]:
     return [task for member in members[name] for task in _flatten(member, members)] if name in members else [name]
 
 
+def task_version(task: str) -> float:
+    """Return the version in a task's YAML."""
+    (path,) = task_folder().rglob(f"{task}.yaml")
+    return float(path.read_text(encoding="utf-8").rpartition("version:")[2].split()[0])
+
+
 def target(doc: Row) -> str:
-    """Return the closing sentence with the gold."""
-    return completion_text(None, doc["answer"])
+    """Return the completion of a training row, which is an exemplar, or the closing sentence with a test row's gold."""
+    return str(doc["completion"][0]["content"]) if doc["completion"] else completion_text(None, doc["answer"])
 
 
 def strict_match(responses: list[list[str]], docs: list[Row]) -> list[str]:

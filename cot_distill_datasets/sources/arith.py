@@ -135,9 +135,11 @@ def splits() -> tuple[list[Problem], list[Problem]]:
     return problems[TEST_SIZE:], problems[:TEST_SIZE]
 
 
-def eval_items() -> list[EvalItem]:
-    """Return the test split."""
-    return [EvalItem(p.question, [], p.answer, f"arith/test#{index}") for index, p in enumerate(splits()[1])]
+def eval_items(count: int = TEST_SIZE) -> list[EvalItem]:
+    """Return the test split, or `count` test questions: further ones share no arithmetic with it or the training."""
+    problems = generate(max(count, TEST_SIZE) + TRAIN_SIZE)
+    test = [*problems[:TEST_SIZE], *problems[TEST_SIZE + TRAIN_SIZE :]][:count]
+    return [EvalItem(p.question, [], p.answer, f"arith/test#{index}") for index, p in enumerate(test)]
 
 
 def source() -> Source:

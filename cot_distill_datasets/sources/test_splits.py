@@ -54,9 +54,10 @@ def read_test_splits(
     return splits, unreadable
 
 
-def embedded_split(name: str) -> list[EvalItem]:
-    """Return the test split of an embedded benchmark, which is generated."""
-    return {"arith": arith.eval_items}[name]()
+def embedded_split(name: str, count: int | None = None) -> list[EvalItem]:
+    """Return the test split of an embedded benchmark, which is generated, or `count` test questions."""
+    items = {"arith": arith.eval_items}[name]
+    return items(count) if count else items()
 
 
 def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> list[EvalItem] | None:

@@ -87,6 +87,7 @@ class ScriptArguments:
     dataset_revision: str | None = _arg(
         None, "Edition: `main` (clean), `paper` or `aligned`; on the Hub also a tag or a commit."
     )
+    question_ids: str | None = _arg(None, "JSON file with the ids of the questions to train on, by benchmark.")
     coarse_to_fine: bool = _arg(False, "Order the rows of a mixture by granularity in each epoch, without shuffling.")
     allow_truncation: bool = _arg(False, "Train even if more than 0.1%% of the rows are longer than max_length.")
     untrained: bool = _arg(False, "Do not train: write runs/{student}/untrained, the baseline.")

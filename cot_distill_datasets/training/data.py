@@ -111,6 +111,19 @@ def mix(parts: Sequence[Dataset], mixture: Mixture, *, seed: int) -> Dataset:
     return concatenate_datasets(list(parts)).select(selected)
 
 
+def select_questions(rows: Dataset, ids: Sequence[str]) -> Dataset:
+    """Return the first row of each question of `ids`, in their order, so that arms differ in nothing but their text.
+
+    Raises CotDistillError if a question is missing.
+    """
+    first: dict[str, int] = {}
+    for number, id_ in enumerate(rows["id"]):
+        first.setdefault(id_, number)
+    if missing := [id_ for id_ in ids if id_ not in first]:
+        raise CotDistillError(f"The rows lack {len(missing)} of the {len(ids)} questions, such as {missing[0]}.")
+    return rows.select([first[id_] for id_ in ids])
+
+
 def coarse_to_fine(rows: Dataset, *, seed: int) -> Dataset:
     """Return the rows ordered by granularity, from tersest to finest; shuffled by `seed` within one granularity.
 

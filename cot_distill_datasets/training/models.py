@@ -16,7 +16,7 @@ from ..errors import CotDistillError
 from ..files import atomic_dir, find_file, resource
 from ..hub import limit_waits
 from ..messages import message
-from ..names import DEMO_STUDENT, GRANULARITIES, untrained_dir
+from ..names import DEMO_STUDENTS, GRANULARITIES, untrained_dir
 from ..schema import completion_text
 from ..sources import arith
 from .formats import rewrite_for_all_readers
@@ -25,8 +25,11 @@ from .formats import rewrite_for_all_readers
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-EOS, PAD = "<|im_end|>", "<|pad|>"  # of the demo student
-CONTEXT = 1024  # tokens of the demo student
+EOS, PAD = "<|im_end|>", "<|pad|>"  # of the demo students
+CONTEXT = 1024  # tokens of the demo students
+# Layers, and attention heads of 32 dimensions each (vLLM on a CPU needs a multiple of 32): 0.2M, 0.9M and 5.1M
+# parameters.
+_SIZES = dict(zip(DEMO_STUDENTS, ((3, 2), (4, 4), (6, 8))))
 
 _PROBE = "How many?"  # a question that shows whether a chat template works
 _MARKER = re.compile(r"<\|[^<>|]+\|>|<\w+_of_turn>")  # `<|im_start|>`, `<start_of_turn>`
@@ -120,10 +123,11 @@ def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def ensure_demo_student(model_name_or_path: str) -> None:
-    """Write the untrained demo student if it is the base model and is missing."""
-    folder = untrained_dir(DEMO_STUDENT)
-    if model_name_or_path == str(folder) and not folder.is_dir():
-        write_untrained_demo(folder)
+    """Write an untrained demo student if it is the base model and is missing."""
+    for student in DEMO_STUDENTS:
+        folder = untrained_dir(student)
+        if model_name_or_path == str(folder) and not folder.is_dir():
+            write_untrained_demo(folder, student)
 
 
 def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -154,20 +158,21 @@ def write_baseline(folder: Path, model_args: Any, tokenizer: PreTrainedTokenizer
     message(f"The untrained student is in {folder}.")
 
 
-def write_untrained_demo(folder: Path, *, seed: int = 100) -> None:
-    """Write the untrained demo student to `folder`: weights, tokenizer and chat template."""
+def write_untrained_demo(folder: Path, student: str = "demo", *, seed: int = 100) -> None:
+    """Write an untrained demo student to `folder`: weights, tokenizer and chat template."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     tokenizer = _demo_tokenizer()
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     torch.manual_seed(seed)
+    layers, heads = _SIZES[student]
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=4,
-        num_attention_heads=4,  # head size 32: vLLM on a CPU needs a multiple of 32
+        hidden_size=32 * heads,
+        intermediate_size=88 * heads,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=None,

@@ -1,0 +1,152 @@
+"""Train and evaluate cells: what a worker of a study does, in a shared folder, under a lease.
+
+A lease says which worker has a cell. A worker that dies no longer renews it, so another one takes over, and training
+resumes from the last checkpoint. A training is a process of its own, which the kernel kills with its worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import SoftFileLease, Timeout
+
+from ..errors import CotDistillError
+from ..files import resource
+from ..provenance import readable_provenance
+from .plan import PlannedCell
+from .records import record_rows, write_record
+from .study import UNTRAINED, Study
+
+
+LEASE_SECONDS = 20.0  # after which a dead worker's cell is taken over
+LOG_LINES = 5  # of a failed training are shown
+
+
+class CellIsTakenError(Exception):
+    """Another worker, maybe of another run, has the cell."""
+
+
+@contextmanager
+def lease(planned: PlannedCell) -> Iterator[None]:
+    """Hold the lease of a cell. Raises CellIsTakenError if another worker renews it."""
+    planned.student.parent.mkdir(parents=True, exist_ok=True)
+    claim = SoftFileLease(planned.student.with_name(f".{planned.key}.lock"), lease_duration=LEASE_SECONDS)
+    try:
+        claim.acquire(timeout=1.5 * LEASE_SECONDS)
+    except Timeout as error:
+        raise CellIsTakenError(planned.cell.name) from error
+    try:
+        yield
+    finally:
+        claim.release()
+
+
+def log_file(planned: PlannedCell) -> Path:
+    """Return the log of a cell's training."""
+    return planned.student.with_name(f"{planned.key}.log")
+
+
+def is_trained(planned: PlannedCell) -> bool:
+    """Whether the student of a cell is complete."""
+    if planned.cell.config == UNTRAINED:
+        return (planned.student / "config.json").is_file()
+    return readable_provenance(planned.student) is not None
+
+
+def train(root: Path, planned: PlannedCell, threads: int) -> None:
+    """Train the student of a cell, unless it is complete.
+
+    Raises CellIsTakenError if another worker has the cell, and CotDistillError with the last lines of the log if the
+    training fails.
+    """
+    os.chdir(root)
+    with lease(planned):
+        if is_trained(planned):
+            return
+        command = [sys.executable, str(resource("training/sft.py")), *planned.arguments, "--num_threads", str(threads)]
+        with log_file(planned).open("ab") as log:
+            code = subprocess.run(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)}, preexec_fn=_die_with_parent,
+            ).returncode  # fmt: skip
+        if code:
+            raise CotDistillError(f"training ended with exit code {code}: {_last_lines(log_file(planned))}")
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies (prctl, PR_SET_PDEATHSIG), so that no orphan trains on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
+    return " / ".join([line.strip() for line in lines if line.strip()][-LOG_LINES:])
+
+
+def evaluate(
+    root: Path,
+    study: Study,
+    cells: Sequence[PlannedCell],
+    records: Path,
+    exemplars: dict[str, list[dict[str, Any]]],
+    threads: int,
+) -> list[str]:
+    """Evaluate trained cells of one group and write their records; return the names of cells that others have."""
+    import torch
+
+    from ..evaluation.results import Student
+    from ..evaluation.run import EvaluationConfig
+    from ..evaluation.run import evaluate as evaluate_student
+    from ..evaluation.run import read_answers
+
+    os.chdir(root)
+    torch.set_num_threads(threads)
+    taken = []
+    for planned in cells:
+        try:
+            with lease(planned):
+                pending = {task: records / name for task, name in planned.records.items() if not (records / name).is_file()}
+                if not pending:
+                    continue
+                student = Student.open(planned.student)
+                config = EvaluationConfig(
+                    backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions,
+                    exemplars=exemplars[planned.cell.benchmark][: planned.cell.shots],
+                )  # fmt: skip
+                for task, path in pending.items():
+                    evaluate_student(student, [task], config)
+                    result, samples = read_answers(student, task, config)
+                    facts = _facts(planned, student, task, result)
+                    write_record(path, record_rows(samples), facts)
+        except CellIsTakenError:
+            taken.append(planned.cell.name)
+    return taken
+
+
+def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]) -> dict[str, Any]:
+    provenance = student.provenance
+    return {
+        "key": planned.key,
+        "task": task,
+        "task_version": result["versions"][task],
+        "evaluation": result["cot_distill"],
+        "provenance": dataclasses.asdict(provenance) if provenance else None,
+        "words": planned.words,
+    }
+
+
+def delete_student(planned: PlannedCell) -> None:
+    """Delete the weights and the log of a complete cell."""
+    shutil.rmtree(planned.student, ignore_errors=True)
+    log_file(planned).unlink(missing_ok=True)

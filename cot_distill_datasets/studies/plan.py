@@ -1,0 +1,280 @@
+"""The plan of a study: the rows, key and arguments of each cell, and the supervision that its arms share.
+
+A cell's key is the hash of all that decides its student: the arguments, rows, chat template and base weights. Its
+student is in `runs/cells/{key}`. A record's name adds the hash of what decides its result: the task, its version, its
+questions, and the grader. So a new axis value, task or grader runs only what is new, on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset
+
+from ..errors import CotDistillError
+from ..evaluation.results import hash_files
+from ..evaluation.tasks import rows as test_rows
+from ..evaluation.tasks import task_version
+from ..files import atomic_write, resource
+from ..grading.answers import GRADER_VERSION
+from ..names import DEMO_STUDENTS, untrained_dir
+from ..training.data import load_rows, rows_hash, select_questions
+from .study import UNTRAINED, Cell, Study
+
+
+QUESTIONS = "questions.json"  # the shared questions of each benchmark, written at the first run
+MATCH_LIMIT = 4  # an arm whose epochs would change by more than this factor cannot be matched by tokens
+SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the longer text at the finer level
+
+# Arguments of a recipe that do not decide the weights.
+_NOT_HASHED = ("student", "chat_template_path", "model_name_or_path", "output_dir", "report_to", "run_name")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell that can be run: `arguments` are those of `training/sft.py`, `records` maps each task to a file name.
+
+    `tokens` are the supervised tokens over all epochs, `words` the mean words of a rationale. Students of one `group` are
+    evaluated together: they have the same architecture, tokenizer, chat template and tasks.
+    """
+
+    cell: Cell
+    key: str
+    arguments: list[str]
+    records: dict[str, str]
+    tokens: int
+    words: float
+    group: str
+
+    @property
+    def student(self) -> Path:
+        """The folder of the student."""
+        return Path("runs", "cells", self.key)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a study, and why some cannot be run.
+
+    `questions` has the shared ids of each benchmark, `missing` the reason for each cell that cannot be run, and
+    `separation` the pairs of adjacent levels with the share of questions whose finer text is longer, and the median
+    ratio of words.
+    """
+
+    study: Study
+    folder: Path
+    cells: list[PlannedCell]
+    missing: dict[str, str]
+    questions: dict[str, list[str]]
+    separation: dict[tuple[str, str], tuple[float, float]]
+    exemplars: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def record(self, planned: PlannedCell, task: str) -> Path:
+        """Return the file of a cell's record on a task."""
+        return self.folder / "records" / planned.records[task]
+
+    def is_complete(self, planned: PlannedCell) -> bool:
+        """Whether the cell has all of its records."""
+        return all(self.record(planned, task).is_file() for task in planned.records)
+
+
+def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
+    """Return the plan of a study whose records are in `folder`.
+
+    Raises CotDistillError if the configs of a benchmark share no question, or if a new config lacks questions that
+    complete cells were trained on, unless `rebase`.
+    """
+    rows = {cell.config: load_rows(cell.config, study.dataset) for cell in study.trained}
+    questions = _shared_questions(study, folder, rows, rebase=rebase) if study.questions == "shared" else {}
+    if questions:
+        rows = {config: select_questions(rows[config], questions[_benchmark(config)]) for config in rows}
+    exemplars = {}
+    for benchmark in {cell.benchmark for cell in study.cells}:
+        exemplars[benchmark] = rows[study.exemplar_config(benchmark)].select(range(4)).to_list()
+    hashes = {config: rows_hash(part) for config, part in rows.items()}
+    words = {config: statistics.fmean(_words(part)) for config, part in rows.items()}
+    planner = _Planner(study, folder, rows, hashes, words, exemplars)
+    cells, missing = [], {}
+    for cell in study.cells:
+        try:
+            cells.append(planner.plan(cell))
+        except (CotDistillError, OSError, ValueError) as error:
+            missing[cell.name] = str(error).strip().partition("\n")[0]
+    return Plan(study, folder, cells, missing, questions, _separation(rows), exemplars)
+
+
+def write_questions(plan: Plan) -> None:
+    """Write the ids of the shared questions beside the records."""
+    if plan.questions:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(plan.folder / QUESTIONS, json.dumps(plan.questions, indent=0) + "\n")
+
+
+def _benchmark(config: str) -> str:
+    return config.rpartition("-")[2]
+
+
+def _words(rows: Dataset) -> list[int]:
+    return [len((text or "").split()) for text in rows["rationale"]]
+
+
+def _shared_questions(
+    study: Study, folder: Path, rows: Mapping[str, Dataset], *, rebase: bool
+) -> dict[str, list[str]]:
+    """Return the ids that all configs of a benchmark have: those of the first run, or of the rows now."""
+    shared: dict[str, list[str]] = {}
+    for config, part in rows.items():
+        ids = dict.fromkeys(part["id"])
+        benchmark = _benchmark(config)
+        shared[benchmark] = [id_ for id_ in shared[benchmark] if id_ in ids] if benchmark in shared else sorted(ids)
+    if empty := [benchmark for benchmark, ids in shared.items() if not ids]:
+        raise CotDistillError(f"The configs of {empty[0]} share no question: study them apart, or use `questions: own`.")
+    path = folder / QUESTIONS
+    if rebase or not path.is_file():
+        return shared
+    first: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    for benchmark, ids in shared.items():
+        if lost := {*first.get(benchmark, ids)} - {*ids}:
+            lacking = next(c for c, part in rows.items() if _benchmark(c) == benchmark and lost - {*part["id"]})
+            cost = sum(cell.benchmark == benchmark for cell in study.trained)
+            raise CotDistillError(
+                f"{lacking} lacks {len(lost)} of the {len(first[benchmark])} questions that {benchmark} is trained on: "
+                f"remove it, or pass `--rebase` and train all {cost} cells of {benchmark} on {len(ids)} questions."
+            )
+    return first | {benchmark: ids for benchmark, ids in shared.items() if benchmark not in first}
+
+
+def _separation(rows: Mapping[str, Dataset]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return, for adjacent levels of one teacher, the share of questions whose finer text is longer."""
+    levels = sorted(config for config in rows if "-l" in config)
+    pairs = {}
+    for coarse in levels:
+        teacher, level, *rest = coarse.split("-")
+        finer = [name for name in levels if name.split("-")[:1] == [teacher] and name.split("-")[2:] == rest]
+        fine = min((name for name in finer if name.split("-")[1] > level), default=None)
+        if fine:
+            before = dict(zip(rows[coarse]["id"], _words(rows[coarse])))
+            both = [(before[id_], words) for id_, words in zip(rows[fine]["id"], _words(rows[fine])) if id_ in before]
+            longer = statistics.fmean(b > a for a, b in both)
+            pairs[coarse, fine] = (longer, statistics.median(b / max(a, 1) for a, b in both))
+    return pairs
+
+
+@dataclass(frozen=True)
+class _Planner:
+    study: Study
+    folder: Path
+    rows: Mapping[str, Dataset]
+    hashes: Mapping[str, str]
+    words: Mapping[str, float]
+    exemplars: Mapping[str, list[dict[str, Any]]]
+
+    def plan(self, cell: Cell) -> PlannedCell:
+        """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
+        path = recipe_path(cell.student)
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8")) | dict(cell.arguments)
+        base = _base_hash(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
+        template = recipe.get("chat_template_path")
+        parts: dict[str, Any] = {
+            "base": base,
+            "template": resource(template).read_text(encoding="utf-8") if template else None,
+            "tokens": [recipe.get("eos_token"), recipe.get("pad_token")],
+        }
+        arguments = ["--config", str(path)]
+        tokens = 0
+        if cell.config == UNTRAINED:
+            arguments += ["--untrained", "true"]
+        else:
+            recipe |= self._epochs(cell, recipe)
+            parts |= {name: value for name, value in recipe.items() if name not in _NOT_HASHED}
+            parts |= {"rows": self.hashes[cell.config], "seed": cell.seed, "config": cell.config}
+            tokens = round(self._tokens(cell.config, recipe) * float(recipe.get("num_train_epochs", 3)))
+            arguments += ["--dataset_name", self.study.dataset, "--dataset_config", cell.config, "--seed", str(cell.seed)]
+            arguments += [part for name, value in self._changed(cell, recipe) for part in (f"--{name}", value)]
+            if self.study.questions == "shared":
+                arguments += ["--question_ids", str(self.folder / QUESTIONS)]
+        key = _digest(parts)
+        records = {task: f"{cell.name}.{task}.{self._record_key(key, cell, task)}.parquet" for task in self.study.tasks_of(cell)}
+        group = _digest([base, parts["template"], parts["tokens"], list(records)])
+        arguments += ["--output_dir", f"runs/cells/{key}"]
+        words = round(self.words.get(cell.config, 0.0), 1)
+        return PlannedCell(cell, key, arguments, records, tokens, words, group)
+
+    def _changed(self, cell: Cell, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
+        changed = dict(cell.arguments)
+        if self.study.budget == "tokens":
+            changed["num_train_epochs"] = recipe["num_train_epochs"]
+        return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in changed.items()]
+
+    def _record_key(self, key: str, cell: Cell, task: str) -> str:
+        shown = [row["id"] for row in self.exemplars[cell.benchmark][: cell.shots]]
+        questions = _test_hash(task, self.study.dataset, self.study.test_questions)
+        return _digest([key, task, task_version(task), GRADER_VERSION, questions, shown])
+
+    def _tokens(self, config: str, recipe: Mapping[str, Any]) -> int:
+        """Return the supervised tokens of one epoch: those of the completions, and an EOS token each."""
+        tokenizer = _tokenizer(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
+        texts = [completion[0]["content"] for completion in self.rows[config]["completion"]]
+        return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) + len(texts)
+
+    def _epochs(self, cell: Cell, recipe: Mapping[str, Any]) -> dict[str, float]:
+        """Return the epochs that give an arm as many supervised tokens as the reference arm."""
+        if self.study.budget != "tokens":
+            return {}
+        if self.study.reference is None or self.study.reference not in self.rows:
+            raise CotDistillError("`budget: tokens` needs `reference:`, the config whose tokens all arms get.")
+        factor = self._tokens(self.study.reference, recipe) / self._tokens(cell.config, recipe)
+        if not 1 / MATCH_LIMIT <= factor <= MATCH_LIMIT:
+            raise CotDistillError(
+                f"{cell.config} cannot be matched: it would need {factor:.2f} times the epochs of "
+                f"{self.study.reference} (allowed: {1 / MATCH_LIMIT:g} to {MATCH_LIMIT:g})."
+            )
+        return {"num_train_epochs": round(float(recipe.get("num_train_epochs", 3)) * factor, 3)}
+
+
+def recipe_path(student: str) -> Path:
+    """Return the recipe of a student: a shipped one by its name, or the path of a YAML."""
+    shipped = resource(f"training/recipes/{student}.yaml")
+    path = shipped if shipped.is_file() else Path(student)
+    if not path.is_file():
+        raise CotDistillError(f"There is no recipe {student!r}: pass a name in training/recipes/, or the path of a YAML.")
+    return path
+
+
+@lru_cache
+def _base_hash(name: str, revision: str) -> str:
+    """Return the hash of a base model's files, or its commit on the Hub."""
+    if name in {str(untrained_dir(student)) for student in DEMO_STUDENTS}:
+        from ..training.models import ensure_demo_student
+
+        ensure_demo_student(name)
+    if Path(name).is_dir():
+        return hash_files(Path(name))
+    from transformers import AutoConfig
+
+    return str(AutoConfig.from_pretrained(name, revision=revision)._commit_hash)
+
+
+@lru_cache
+def _tokenizer(name: str, revision: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(name, revision=revision)
+
+
+@lru_cache
+def _test_hash(task: str, dataset: str, test_questions: int | None) -> str:
+    split = test_rows(task.removeprefix("cot_").removesuffix("_paper"), dataset, test_questions)["test"]
+    return _digest([split["id"], split["answer"]])
+
+
+def _digest(value: Any) -> str:
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

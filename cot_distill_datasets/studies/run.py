@@ -1,0 +1,229 @@
+"""`cot-distill study run`: train and evaluate the cells that are missing, on the cores and GPUs that Ray finds.
+
+Ray only places tasks. What is complete is in the records, so a study can be killed, extended, and run by several
+processes at once. `RAY_ADDRESS` points the same command at a cluster with a shared folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ..errors import CotDistillError
+from . import cells as worker
+from .plan import Plan, PlannedCell, write_questions
+from .records import write_outcomes
+
+
+Keep = Literal["none", "best", "all"]
+
+EVALUATED_AT_ONCE = 8  # students of one evaluation task: many share a start of vLLM, few lose little to a kill
+ATTEMPTS = 2  # of a failing cell
+RAY_STARTS = 3  # attempts
+TAKEN_SECONDS = 5  # until a cell that another run has is looked at again
+
+
+def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
+    """Run the missing cells of a study, and return the reason for each cell that failed.
+
+    Raises CotDistillError if Ray is not installed.
+    """
+    write_questions(plan)
+    pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
+    progress = _Progress(plan, pending)
+    if pending:
+        ray = _start_ray()
+        with progress.shown():
+            _Scheduler(ray, plan, pending, progress, keep).run()
+        ray.shutdown()
+    if any(plan.is_complete(planned) for planned in plan.cells):
+        write_outcomes(plan)
+    return progress.failed
+
+
+def _start_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise CotDistillError("Ray is not installed: run `pip install 'cot-distill[study]'`.") from error
+    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": os.cpu_count(), "include_dashboard": False}
+    for _ in range(RAY_STARTS):
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", **local)
+            return ray
+        except Exception as error:  # Ray raises a bare one after 30 s, which a busy machine may take
+            reason = error
+            ray.shutdown()
+    raise CotDistillError(f"Ray cannot be started: {reason}") from reason
+
+
+class _Scheduler:
+    """Keeps Ray's queue filled: trainings first, and evaluations as soon as a group of students is trained."""
+
+    def __init__(self, ray: Any, plan: Plan, pending: list[PlannedCell], progress: _Progress, keep: Keep) -> None:
+        self.ray, self.plan, self.progress, self.keep = ray, plan, progress, keep
+        study = plan.study
+        self.threads = study.threads or max((os.cpu_count() or 2) // 2, 1)
+        resources = {"num_cpus": self.threads, "num_gpus": study.gpus, "max_retries": 0}
+        self.train = ray.remote(**resources)(worker.train)
+        # `max_calls`: vLLM frees its memory only when its process ends.
+        self.evaluate = ray.remote(**resources, max_calls=1)(worker.evaluate)
+        self.running: dict[Any, list[PlannedCell]] = {}
+        self.trainings: set[Any] = set()
+        self.trained: list[PlannedCell] = [planned for planned in pending if worker.is_trained(planned)]
+        self.attempts: Counter[str] = Counter()
+        by_key = {planned.key: planned for planned in pending if planned not in self.trained}
+        self.same_student = {key: [p for p in pending if p.key == key] for key in by_key}
+        for planned in by_key.values():
+            self._submit_training(planned)
+
+    def run(self) -> None:
+        """Run until every cell is complete or has failed."""
+        while self.running or self.trained:
+            self._submit_evaluations()
+            (done, *_), _ = self.ray.wait(list(self.running), num_returns=1)
+            cells, is_training = self.running.pop(done), done in self.trainings
+            self.trainings.discard(done)
+            try:
+                taken = self.ray.get(done)
+            except self.ray.exceptions.RayTaskError as error:
+                self._retry(cells, is_training, error.cause)
+            except self.ray.exceptions.RayError as error:  # the worker or its node died
+                self._retry(cells, is_training, error)
+            else:
+                if is_training:
+                    self.trained += self.same_student[cells[0].key]
+                else:
+                    self._finish([planned for planned in cells if planned.cell.name not in taken])
+                    self._wait_for([planned for planned in cells if planned.cell.name in taken])
+
+    def _submit_training(self, planned: PlannedCell) -> None:
+        reference = self.train.remote(Path.cwd(), planned, self.threads)
+        self.trainings.add(reference)
+        self.running[reference] = [planned]
+
+    def _submit_evaluations(self) -> None:
+        """Evaluate groups of trained students that are large enough, or whose last training has ended."""
+        training = {self.running[reference][0].group for reference in self.trainings}
+        for group in dict.fromkeys(planned.group for planned in self.trained):
+            members = [planned for planned in self.trained if planned.group == group]
+            if group in training and len(members) < EVALUATED_AT_ONCE:
+                continue
+            self.trained = [planned for planned in self.trained if planned.group != group]
+            for start in range(0, len(members), EVALUATED_AT_ONCE):
+                part = members[start : start + EVALUATED_AT_ONCE]
+                reference = self.evaluate.remote(
+                    Path.cwd(), self.plan.study, part, self.plan.folder / "records", self.plan.exemplars, self.threads
+                )
+                self.running[reference] = part
+
+    def _retry(self, cells: list[PlannedCell], is_training: bool, error: Any) -> None:
+        if isinstance(error, worker.CellIsTakenError):
+            self._wait_for(cells)
+            return
+        for planned in cells:
+            self.attempts[planned.key] += 1
+            if self.attempts[planned.key] >= ATTEMPTS:
+                self.progress.fail(planned, str(error))
+            elif is_training:
+                self._submit_training(planned)
+            else:
+                self.trained.append(planned)
+
+    def _wait_for(self, cells: list[PlannedCell]) -> None:
+        """Look again at cells that another run has: they may be complete, or its worker may have died."""
+        self._finish([planned for planned in cells if self.plan.is_complete(planned)])
+        if waiting := [planned for planned in cells if not self.plan.is_complete(planned)]:
+            time.sleep(TAKEN_SECONDS)
+            for planned in waiting:
+                if worker.is_trained(planned):
+                    self.trained.append(planned)
+                else:
+                    self._submit_training(planned)
+
+    def _finish(self, cells: list[PlannedCell]) -> None:
+        for planned in cells:
+            self.progress.complete(planned)
+            if self.keep == "none" and all(map(self.plan.is_complete, self.same_student.get(planned.key, [planned]))):
+                worker.delete_student(planned)
+
+
+class _Progress:
+    """A live table of the cells on a terminal; elsewhere one line per cell that ends."""
+
+    def __init__(self, plan: Plan, pending: list[PlannedCell]) -> None:
+        self.plan, self.todo, self.ended = plan, len(pending), 0
+        self.failed: dict[str, str] = {}
+        self.start = time.monotonic()
+        self.console = Console(stderr=True)
+        self.live: Live | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the table while cells run."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, refresh_per_second=0.5, get_renderable=self._table) as self.live:
+            yield
+
+    def complete(self, planned: PlannedCell) -> None:
+        """Count a cell that is complete."""
+        self._end(f"{planned.cell.name} is complete")
+
+    def fail(self, planned: PlannedCell, reason: str) -> None:
+        """Count a cell that has failed twice."""
+        self.failed[planned.cell.name] = reason
+        self._end(f"{planned.cell.name} failed: {reason}")
+
+    def _end(self, message: str) -> None:
+        self.ended += 1
+        if self.live is None:
+            print(f"[{self.ended}/{self.todo}] {message}. {self._time_left()}", file=sys.stderr, flush=True)
+
+    def _time_left(self) -> str:
+        minutes = (time.monotonic() - self.start) / max(self.ended, 1) * (self.todo - self.ended) / 60
+        return f"About {minutes:.0f} minutes left."
+
+    def _table(self) -> Table:
+        table = status_table(self.plan, self.failed)
+        table.caption = self._time_left() if self.ended else "The time left is known after the first cell."
+        return table
+
+
+def status_table(plan: Plan, failed: dict[str, str] | None = None) -> Table:
+    """Return a table of the cells by student and config: complete, trained, running, failed, and waiting."""
+    table = Table(title=f"Study {plan.study.name}")
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for planned in plan.cells:
+        row = counts.setdefault((planned.cell.student, planned.cell.config), Counter())
+        row["failed" if failed and planned.cell.name in failed else status(plan, planned)] += 1
+    for column in ("student", "config", *STATES, "failed"):
+        table.add_column(column)
+    for (student, config), row in counts.items():
+        table.add_row(student, config, *(str(row[state] or "") for state in (*STATES, "failed")))
+    return table
+
+
+STATES = ("complete", "trained", "running", "waiting")
+
+
+def status(plan: Plan, planned: PlannedCell) -> str:
+    """Return the state of a cell, read from its files."""
+    if plan.is_complete(planned):
+        return "complete"
+    if planned.student.with_name(f".{planned.key}.lock").exists():
+        return "running"
+    return "trained" if worker.is_trained(planned) else "waiting"
