@@ -19,6 +19,7 @@ from typing import Any, Literal
 import lm_eval
 import torch
 from lm_eval import evaluator
+from lm_eval.api.samplers import get_sampler
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.loggers.utils import get_commit_from_path
@@ -131,12 +132,9 @@ def _load_tasks(names: Sequence[str], config: EvaluationConfig) -> dict[str, Con
         if name not in manager.all_tasks:
             raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, manager.all_tasks)}.")
         tasks |= manager.load([name])["tasks"]
-    if config.exemplars:
-        shots = {
-            "num_fewshot": len(config.exemplars),
-            "fewshot_config": {"samples": config.exemplars, "sampler": "first_n"},
-        }
-        tasks = manager.load([{"task": name} | shots for name in tasks])["tasks"]
+    for task in tasks.values() if config.exemplars else ():
+        task.config.num_fewshot = len(config.exemplars)
+        task.sampler = get_sampler("first_n")(config.exemplars)
     for name, task in tasks.items():
         if config.backend == "vllm" and "num_beams" in task.config.generation_kwargs:
             raise CotDistillError(f"`{name}` needs beam search, which vLLM does not support: use `--backend hf`.")
