@@ -106,9 +106,8 @@ def evaluate(
     import torch
 
     from ..evaluation.results import Student
-    from ..evaluation.run import EvaluationConfig
+    from ..evaluation.run import EvaluationConfig, read_answers
     from ..evaluation.run import evaluate as evaluate_student
-    from ..evaluation.run import read_answers
 
     os.chdir(root)
     torch.set_num_threads(threads)
@@ -116,7 +115,9 @@ def evaluate(
     for planned in cells:
         try:
             with lease(planned):
-                pending = {task: records / name for task, name in planned.records.items() if not (records / name).is_file()}
+                pending = {
+                    task: records / name for task, name in planned.records.items() if not (records / name).is_file()
+                }
                 if not pending:
                     continue
                 student = Student.open(planned.student)

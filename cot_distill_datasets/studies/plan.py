@@ -136,7 +136,9 @@ def _shared_questions(
         benchmark = _benchmark(config)
         shared[benchmark] = [id_ for id_ in shared[benchmark] if id_ in ids] if benchmark in shared else sorted(ids)
     if empty := [benchmark for benchmark, ids in shared.items() if not ids]:
-        raise CotDistillError(f"The configs of {empty[0]} share no question: study them apart, or use `questions: own`.")
+        raise CotDistillError(
+            f"The configs of {empty[0]} share no question: study them apart, or use `questions: own`."
+        )
     path = folder / QUESTIONS
     if rebase or not path.is_file():
         return shared
@@ -197,12 +199,22 @@ class _Planner:
             parts |= {name: value for name, value in recipe.items() if name not in _NOT_HASHED}
             parts |= {"rows": self.hashes[cell.config], "seed": cell.seed, "config": cell.config}
             tokens = round(self._tokens(cell.config, recipe) * float(recipe.get("num_train_epochs", 3)))
-            arguments += ["--dataset_name", self.study.dataset, "--dataset_config", cell.config, "--seed", str(cell.seed)]
+            arguments += [
+                "--dataset_name",
+                self.study.dataset,
+                "--dataset_config",
+                cell.config,
+                "--seed",
+                str(cell.seed),
+            ]
             arguments += [part for name, value in self._changed(cell, recipe) for part in (f"--{name}", value)]
             if self.study.questions == "shared":
                 arguments += ["--question_ids", str(self.folder / QUESTIONS)]
         key = _digest(parts)
-        records = {task: f"{cell.name}.{task}.{self._record_key(key, cell, task)}.parquet" for task in self.study.tasks_of(cell)}
+        records = {
+            task: f"{cell.name}.{task}.{self._record_key(key, cell, task)}.parquet"
+            for task in self.study.tasks_of(cell)
+        }
         group = _digest([base, parts["template"], parts["tokens"], list(records)])
         arguments += ["--output_dir", f"runs/cells/{key}"]
         words = round(self.words.get(cell.config, 0.0), 1)
@@ -212,7 +224,9 @@ class _Planner:
         changed = dict(cell.arguments)
         if self.study.budget == "tokens":
             changed["num_train_epochs"] = recipe["num_train_epochs"]
-        return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in changed.items()]
+        return [
+            (name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in changed.items()
+        ]
 
     def _record_key(self, key: str, cell: Cell, task: str) -> str:
         shown = [row["id"] for row in self.exemplars[cell.benchmark][: cell.shots]]
@@ -245,7 +259,9 @@ def recipe_path(student: str) -> Path:
     shipped = resource(f"training/recipes/{student}.yaml")
     path = shipped if shipped.is_file() else Path(student)
     if not path.is_file():
-        raise CotDistillError(f"There is no recipe {student!r}: pass a name in training/recipes/, or the path of a YAML.")
+        raise CotDistillError(
+            f"There is no recipe {student!r}: pass a name in training/recipes/, or the path of a YAML."
+        )
     return path
 
 
