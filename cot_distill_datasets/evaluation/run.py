@@ -57,8 +57,8 @@ class EvaluationConfig:
     """How to evaluate.
 
     `release` is the folder of the test splits (None: the tasks' own default), `limit` the number of questions per task
-    (None: all), `test_questions` the size of an embedded benchmark's test split (None: the task's own), `exemplars` the
-    training rows shown before each question, `model_args` the arguments of lm-eval's model by name.
+    (None: all), `test_questions` the size of an embedded benchmark's test split (None: the task's own), `exemplars`
+    the training rows shown before each question, `model_args` the arguments of lm-eval's model by name.
     """
 
     backend: Backend = "vllm"

@@ -27,8 +27,9 @@ def rows(
     """Return the test split of `benchmark` (or of `math500`), in the form of lm-eval's `custom_dataset`.
 
     It is read from the folder `release` (`--metadata '{"release": "DIR"}'`), else from `./eit/cot-distill`, else from
-    the Hub at the version's tag. An embedded benchmark is generated, with `test_questions` questions. lm-eval also passes the model's arguments, which
-    are ignored. Raises CotDistillError if the release folder has no test split of the benchmark.
+    the Hub at the version's tag. An embedded benchmark is generated, with `test_questions` questions (None: its own
+    number). lm-eval also passes the model's arguments, which are ignored. Raises CotDistillError if the release folder
+    has no test split of the benchmark.
     """
     if TEST_SPLITS[benchmark].embedded:
         items = embedded_split(benchmark, test_questions)
@@ -69,7 +70,7 @@ def task_version(task: str) -> float:
 
 
 def target(doc: Row) -> str:
-    """Return the completion of a training row, which is an exemplar, or the closing sentence with a test row's gold."""
+    """Return the completion of a training row, shown as an exemplar, or the closing sentence with a test row's gold."""
     return str(doc["completion"][0]["content"]) if doc["completion"] else completion_text(None, doc["answer"])
 
 

@@ -42,8 +42,8 @@ _NOT_HASHED = ("student", "chat_template_path", "model_name_or_path", "output_di
 class PlannedCell:
     """A cell that can be run: `arguments` are those of `training/sft.py`, `records` maps each task to a file name.
 
-    `tokens` are the supervised tokens over all epochs, `words` the mean words of a rationale. Students of one `group` are
-    evaluated together: they have the same architecture, tokenizer, chat template and tasks.
+    `tokens` are the supervised tokens over all epochs, `words` the mean words of a rationale. Students of one `group`
+    are evaluated together: they have the same architecture, tokenizer, chat template and tasks.
     """
 
     cell: Cell
@@ -148,7 +148,7 @@ def _shared_questions(
             lacking = next(c for c, part in rows.items() if _benchmark(c) == benchmark and lost - {*part["id"]})
             cost = sum(cell.benchmark == benchmark for cell in study.trained)
             raise CotDistillError(
-                f"{lacking} lacks {len(lost)} of the {len(first[benchmark])} questions that {benchmark} is trained on: "
+                f"{lacking} lacks {len(lost)} of the {len(first[benchmark])} questions of {benchmark}: "
                 f"remove it, or pass `--rebase` and train all {cost} cells of {benchmark} on {len(ids)} questions."
             )
     return first | {benchmark: ids for benchmark, ids in shared.items() if benchmark not in first}

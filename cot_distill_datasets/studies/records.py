@@ -2,8 +2,8 @@
 
     docs/results/arith/records/demo.oracle-l3-arith.seed1.cot_arith.a799aa1925d61b1d.parquet
 
-A cell is complete if it has its records: its weights may be deleted, and its records may be committed. A record has one
-row per question, and in the file's metadata the cell, its provenance and how it was evaluated.
+A cell is complete if it has its records: its weights may be deleted, and its records may be committed. A record has
+one row per question, and in the file's metadata the cell, its provenance and how it was evaluated.
 """
 
 import json
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import CotDistillError
-from ..evaluation.results import FLEXIBLE, STRICT, Sample
+from ..evaluation.results import FLEXIBLE, Sample
+from ..evaluation.samples import STRICT
 from .plan import Plan
 
 

@@ -6,6 +6,7 @@ processes at once. `RAY_ADDRESS` points the same command at a cluster with a sha
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -58,10 +59,10 @@ def _start_ray() -> Any:
         import ray
     except ImportError as error:
         raise CotDistillError("Ray is not installed: run `pip install 'cot-distill[study]'`.") from error
-    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": os.cpu_count(), "include_dashboard": False}
+    local: Any = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": os.cpu_count(), "include_dashboard": False}
     for _ in range(RAY_STARTS):
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", **local)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
             return ray
         except Exception as error:  # Ray raises a bare one after 30 s, which a busy machine may take
             reason = error

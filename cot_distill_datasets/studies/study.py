@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -74,7 +74,7 @@ class Study:
     reference: str | None = None
     margin: float = 5.0
     test_questions: int | None = None
-    backend: str = "vllm"
+    backend: Literal["vllm", "hf"] = "vllm"
     threads: int | None = None
     gpus: float = 0.0
 
