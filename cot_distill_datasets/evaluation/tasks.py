@@ -70,7 +70,7 @@ def task_version(task: str) -> float:
 
 
 def target(doc: Row) -> str:
-    """Return the completion of a training row, shown as an exemplar, or the closing sentence with a test row's gold."""
+    """Return the completion of a training row (an exemplar), or the closing sentence with a test row's gold."""
     return str(doc["completion"][0]["content"]) if doc["completion"] else completion_text(None, doc["answer"])
 
 

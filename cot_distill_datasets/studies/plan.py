@@ -132,9 +132,8 @@ def _shared_questions(
     """Return the ids that all configs of a benchmark have: those of the first run, or of the rows now."""
     shared: dict[str, list[str]] = {}
     for config, part in rows.items():
-        ids = dict.fromkeys(part["id"])
-        benchmark = _benchmark(config)
-        shared[benchmark] = [id_ for id_ in shared[benchmark] if id_ in ids] if benchmark in shared else sorted(ids)
+        ids, benchmark = set(part["id"]), _benchmark(config)
+        shared[benchmark] = sorted(ids & {*shared.get(benchmark, ids)})
     if empty := [benchmark for benchmark, ids in shared.items() if not ids]:
         raise CotDistillError(
             f"The configs of {empty[0]} share no question: study them apart, or use `questions: own`."
