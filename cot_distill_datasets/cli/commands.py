@@ -14,6 +14,7 @@ from ..names import HOME_PAGE
 from .dataset import add_dataset_commands
 from .parser import Parser
 from .students import add_student_commands
+from .studies import add_study_commands
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(args: Sequence[str] | None = None) -> int:
         options = parser.parse_args(args)
         return int(options.run(options))
     except ModuleNotFoundError as error:
-        extra = "train" if args[0] in ("train", "demo") else "eval"
+        extra = {"train": "train", "demo": "train", "study": "train,study"}.get(args[0], "eval")
         library = str(error.name).partition(".")[0]
         message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
         return 2
@@ -52,4 +53,5 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_dataset_commands(commands)
     add_student_commands(commands)
+    add_study_commands(commands)
     return parser

@@ -40,7 +40,7 @@ class CellIsTakenError(Exception):
 def lease(planned: PlannedCell) -> Iterator[None]:
     """Hold the lease of a cell. Raises CellIsTakenError if another worker renews it."""
     planned.student.parent.mkdir(parents=True, exist_ok=True)
-    claim = SoftFileLease(planned.student.with_name(f".{planned.key}.lock"), lease_duration=LEASE_SECONDS)
+    claim = SoftFileLease(lease_file(planned), lease_duration=LEASE_SECONDS)
     try:
         claim.acquire(timeout=1.5 * LEASE_SECONDS)
     except Timeout as error:
@@ -49,6 +49,11 @@ def lease(planned: PlannedCell) -> Iterator[None]:
         yield
     finally:
         claim.release()
+
+
+def lease_file(planned: PlannedCell) -> Path:
+    """Return the file that exists while a worker has the cell."""
+    return planned.student.with_name(f".{planned.key}.lock")
 
 
 def log_file(planned: PlannedCell) -> Path:

@@ -26,16 +26,16 @@ from ..evaluation.tasks import task_version
 from ..files import atomic_write, resource
 from ..grading.answers import GRADER_VERSION
 from ..names import DEMO_STUDENTS, untrained_dir
+from ..provenance import NOT_HASHED
 from ..training.data import load_rows, rows_hash, select_questions
 from .study import UNTRAINED, Cell, Study
 
 
 QUESTIONS = "questions.json"  # the shared questions of each benchmark, written at the first run
 MATCH_LIMIT = 4  # an arm whose epochs would change by more than this factor cannot be matched by tokens
+# The base model and template are hashed by their content.
+_HASHED_APART = (*NOT_HASHED, "student", "model_name_or_path", "model_revision")
 SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the longer text at the finer level
-
-# Arguments of a recipe that do not decide the weights.
-_NOT_HASHED = ("student", "chat_template_path", "model_name_or_path", "output_dir", "report_to", "run_name")
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def _shared_questions(
     """Return the ids that all configs of a benchmark have: those of the first run, or of the rows now."""
     shared: dict[str, list[str]] = {}
     for config, part in rows.items():
-        ids, benchmark = set(part["id"]), _benchmark(config)
-        shared[benchmark] = sorted(ids & {*shared.get(benchmark, ids)})
+        benchmark, own = _benchmark(config), set(part["id"])
+        shared[benchmark] = sorted(own & {*shared.get(benchmark, own)})
     if empty := [benchmark for benchmark, ids in shared.items() if not ids]:
         raise CotDistillError(
             f"The configs of {empty[0]} share no question: study them apart, or use `questions: own`."
@@ -195,7 +195,7 @@ class _Planner:
             arguments += ["--untrained", "true"]
         else:
             recipe |= self._epochs(cell, recipe)
-            parts |= {name: value for name, value in recipe.items() if name not in _NOT_HASHED}
+            parts |= {name: value for name, value in recipe.items() if not name.startswith(_HASHED_APART)}
             parts |= {"rows": self.hashes[cell.config], "seed": cell.seed, "config": cell.config}
             tokens = round(self._tokens(cell.config, recipe) * float(recipe.get("num_train_epochs", 3)))
             arguments += [

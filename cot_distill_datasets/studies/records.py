@@ -95,7 +95,7 @@ def outcomes(plan: Plan) -> pa.Table:
                 continue
             table, _ = read_record(plan.record(planned, task))
             columns = {
-                "key": planned.key, "student": cell.student, "config": cell.config, "benchmark": cell.benchmark,
+                "key": planned.key, "student": cell.label, "config": cell.config, "benchmark": cell.benchmark,
                 "seed": cell.seed, "shots": cell.shots, "task": task,
                 **{name: str(arguments.get(name, "")) for name in axes},
             }  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,9 +20,11 @@ from rich.live import Live
 from rich.table import Table
 
 from ..errors import CotDistillError
+from ..messages import message
 from . import cells as worker
 from .plan import Plan, PlannedCell, write_questions
 from .records import write_outcomes
+from .status import status_table
 
 
 Keep = Literal["none", "best", "all"]
@@ -189,10 +190,10 @@ class _Progress:
         self.failed[planned.cell.name] = reason
         self._end(f"{planned.cell.name} failed: {reason}")
 
-    def _end(self, message: str) -> None:
+    def _end(self, text: str) -> None:
         self.ended += 1
         if self.live is None:
-            print(f"[{self.ended}/{self.todo}] {message}. {self._time_left()}", file=sys.stderr, flush=True)
+            message(f"[{self.ended}/{self.todo}] {text}. {self._time_left()}")
 
     def _time_left(self) -> str:
         minutes = (time.monotonic() - self.start) / max(self.ended, 1) * (self.todo - self.ended) / 60
@@ -202,29 +203,3 @@ class _Progress:
         table = status_table(self.plan, self.failed)
         table.caption = self._time_left() if self.ended else "The time left is known after the first cell."
         return table
-
-
-def status_table(plan: Plan, failed: dict[str, str] | None = None) -> Table:
-    """Return a table of the cells by student and config: complete, trained, running, failed, and waiting."""
-    table = Table(title=f"Study {plan.study.name}")
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for planned in plan.cells:
-        row = counts.setdefault((planned.cell.student, planned.cell.config), Counter())
-        row["failed" if failed and planned.cell.name in failed else status(plan, planned)] += 1
-    for column in ("student", "config", *STATES, "failed"):
-        table.add_column(column)
-    for (student, config), row in counts.items():
-        table.add_row(student, config, *(str(row[state] or "") for state in (*STATES, "failed")))
-    return table
-
-
-STATES = ("complete", "trained", "running", "waiting")
-
-
-def status(plan: Plan, planned: PlannedCell) -> str:
-    """Return the state of a cell, read from its files."""
-    if plan.is_complete(planned):
-        return "complete"
-    if planned.student.with_name(f".{planned.key}.lock").exists():
-        return "running"
-    return "trained" if worker.is_trained(planned) else "waiting"

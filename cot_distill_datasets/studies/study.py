@@ -53,7 +53,12 @@ class Cell:
         """The name in tables and file names, such as `demo.oracle-l3-arith.seed1`."""
         end = [f"{self.shots}shot", self.benchmark] if self.config == UNTRAINED else [f"seed{self.seed}"]
         arguments = [f"{name}={value}" for name, value in self.arguments]
-        return ".".join([self.student, self.config, *arguments, *end]).replace("/", "_")
+        return ".".join([self.label, self.config, *arguments, *end]).replace("/", "_")
+
+    @property
+    def label(self) -> str:
+        """The student's name in tables: that of its recipe, without the folder."""
+        return Path(self.student).stem if "/" in self.student else self.student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +176,9 @@ def _cells(path: Path, grid: Mapping[str, Any], present: Sequence[str]) -> list[
 def _matches(pattern: str, present: Sequence[str]) -> list[str]:
     """Return the configs that a pattern such as `oracle-l*-arith` matches, or the one that a name means."""
     if "*" in pattern:
-        matches = [name for name in present if fnmatchcase(name, pattern)]
+        parts = pattern.split("-")  # a `*` stands for one part, so that `oracle-l*-arith` has no formats
+        split = {name: name.split("-") for name in present}
+        matches = [n for n, own in split.items() if len(own) == len(parts) and all(map(fnmatchcase, own, parts))]
     else:
         matches = [name for name in [str(ConfigName.parse(pattern))] if name in present]
     if not matches:

@@ -23,7 +23,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from ..errors import CotDistillError, nearest
 from ..files import find_file
 from ..names import RELEASE_NAME, Mixture
-from ..provenance import Provenance, published_name
+from ..provenance import NOT_HASHED, Provenance, published_name
 from ..release.folder import read_release
 from .failures import errors_as_message
 from .recipes import read_recipe
@@ -62,14 +62,6 @@ _SETTINGS = (
     "max_length", "weight_decay", "max_grad_norm", "optim", "seed", "bf16", "packing",
 )  # fmt: skip
 _LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
-# Prefixes of the trainer's arguments that do not decide the weights.
-_NOT_HASHED = (
-    "output_dir", "run_name", "project", "logging_", "log_", "save_", "report_to", "trackio_", "hub_",
-    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent", "dataloader_prefetch", "fsdp",
-    "deepspeed", "accelerator_config", "ddp_", "disable_tqdm", "local_rank", "per_device_",
-    "use_cpu", "gradient_accumulation_steps", "gradient_checkpointing", "dataset_num_proc",
-    "include_num_input_tokens_seen", "chat_template_path",
-)  # fmt: skip
 
 
 def _arg(default: Any, description: str) -> Any:
@@ -280,7 +272,7 @@ def start_provenance(
     if base_model != model_args.model_name_or_path:  # two folders may have the same name
         path_sha256 = sha256(model_args.model_name_or_path.encode()).hexdigest()
         model |= {"model_name_or_path": base_model, "path_sha256": path_sha256}
-    arguments = {name: value for name, value in training_args.to_dict().items() if not name.startswith(_NOT_HASHED)}
+    arguments = {name: value for name, value in training_args.to_dict().items() if not name.startswith(NOT_HASHED)}
     arguments |= {"model": model, "rows": rows_sha256, "coarse_to_fine": script_args.coarse_to_fine}
     hashed = json.dumps(arguments | {"chat_template": chat_template}, sort_keys=True)
     settings = {name: getattr(training_args, name) for name in _SETTINGS}

@@ -1,0 +1,72 @@
+"""The commands of a study: which supervision suits a student, measured."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..messages import message
+from .parser import Parser, add_command, usable_path
+
+
+def add_study_commands(commands: Any) -> None:
+    """Add `study run` and `study status`."""
+    description = "Compare kinds of supervision: train and evaluate every cell of a study file."
+    study = commands.add_parser("study", help=description, description=description)
+    actions = study.add_subparsers(required=True, metavar="ACTION")
+
+    run = add_command(actions, _run)
+    _add_study(run)
+    run.add_argument("--dry-run", action="store_true", help="show the cells, and what they need, without running them")
+    run.add_argument("--rebase", action="store_true", help="choose the shared questions again, which retrains cells")
+    run.add_argument(
+        "--keep", choices=["none", "best", "all"], default="all", help="students to keep; default: %(default)s"
+    )
+    _add_study(add_command(actions, _status))
+
+
+def _add_study(command: Parser) -> None:
+    command.add_argument("file", type=usable_path, metavar="FILE", help="study file, or the name of a shipped one")
+    command.add_argument(
+        "--out", type=usable_path, metavar="DIR", help="folder of the records; default: runs/studies/NAME"
+    )
+
+
+def _plan(options: argparse.Namespace, *, rebase: bool = False) -> Any:
+    from ..files import find_file
+    from ..studies.plan import make_plan
+    from ..studies.study import load_study
+
+    study = load_study(find_file(str(options.file), "training/studies", ".yaml"))
+    return make_plan(study, options.out or Path("runs", "studies", study.name), rebase=rebase)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Train and evaluate the missing cells of a study.
+
+    cot-distill study run arith --dry-run
+    """
+    from ..studies.run import run_study
+    from ..studies.status import plan_page
+
+    plan = _plan(options, rebase=options.rebase)
+    if options.dry_run:
+        print(plan_page(plan))
+        return 0
+    failed = run_study(plan, keep=options.keep)
+    for name, reason in {**plan.missing, **failed}.items():
+        message(f"not done: {name}: {reason}")
+    message(f"The records are in {plan.folder}.")
+    return 1 if failed or plan.missing else 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Show which cells of a study are complete, running, or waiting.
+
+    cot-distill study status arith
+    """
+    from rich.console import Console
+
+    from ..studies.status import status_table
+
+    Console().print(status_table(_plan(options)))
+    return 0

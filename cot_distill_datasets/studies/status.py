@@ -1,0 +1,80 @@
+"""Which cells of a study are complete, running or waiting, and what the waiting ones need."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from .cells import is_trained, lease_file
+from .plan import SEPARATED_SHARE, Plan, PlannedCell
+from .records import read_record
+
+
+STATES = ("complete", "trained", "running", "waiting", "failed")
+# For students without a complete cell: floating-point operations per second that a training is assumed to reach on an
+# H100 (40 % of its bf16 peak) and on a CPU core, per parameter and token (Kaplan et al. 2020, arXiv 2001.08361), and
+# tokens of a row per supervised one.
+_GPU_SPEED, _CORE_SPEED, _OPERATIONS, _TOKENS_PER_SUPERVISED = 4e14, 5e10, 6, 3
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([mb])(?![a-z])")  # `smollm2-135m`, `llama-3.2-1b`; `bloom-1b1` counts as 1b
+_DEMO_PARAMETERS = 1e6
+
+
+def status(plan: Plan, planned: PlannedCell) -> str:
+    """Return the state of a cell, read from its files."""
+    if plan.is_complete(planned):
+        return "complete"
+    if lease_file(planned).exists():
+        return "running"
+    return "trained" if is_trained(planned) else "waiting"
+
+
+def status_table(plan: Plan, failed: Mapping[str, str] | None = None) -> Table:
+    """Return a table of the cells by student and config."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for planned in plan.cells:
+        row = counts.setdefault((planned.cell.label, planned.cell.config), Counter())
+        row["failed" if failed and planned.cell.name in failed else status(plan, planned)] += 1
+    table = Table("student", "config", *STATES, title=f"Study {plan.study.name}")
+    for (student, config), row in counts.items():
+        table.add_row(student, config, *(str(row[state] or "") for state in STATES))
+    return table
+
+
+def plan_page(plan: Plan) -> str:
+    """Return the cells of a study by student and config, what is missing, and the hours that the rest takes."""
+    lines = ["student\tconfig\tcells\tcomplete\twords\tsupervised tokens"]
+    rows: dict[tuple[str, str], list[PlannedCell]] = {}
+    for planned in plan.cells:
+        rows.setdefault((planned.cell.label, planned.cell.config), []).append(planned)
+    for (student, config), cells in rows.items():
+        complete = sum(map(plan.is_complete, cells))
+        lines.append(f"{student}\t{config}\t{len(cells)}\t{complete}\t{cells[0].words}\t{cells[0].tokens}")
+    for (coarse, fine), (share, ratio) in plan.separation.items():
+        verdict = "" if share >= SEPARATED_SHARE else ": not separated"
+        lines.append(f"{fine} is longer than {coarse} in {share:.0%} of the questions, {ratio:.1f} times{verdict}")
+    for benchmark, ids in plan.questions.items():
+        lines.append(f"{benchmark}: every config trains on the same {len(ids)} questions")
+    lines += [f"missing: {name}: {reason}" for name, reason in plan.missing.items()]
+    pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
+    hours = sum(planned.tokens * _seconds_per_token(plan, planned.cell.student) for planned in pending) / 3600
+    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.threads or 1} CPU cores"
+    lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
+    return "\n".join(lines)
+
+
+def _seconds_per_token(plan: Plan, student: str) -> float:
+    """Return the seconds of training per supervised token: measured by complete cells, or estimated from the size."""
+    seconds, tokens = 0.0, 0
+    for planned in plan.cells:
+        if planned.cell.student == student and planned.tokens and plan.is_complete(planned):
+            _, facts = read_record(plan.record(planned, next(iter(planned.records))))
+            seconds, tokens = seconds + facts["provenance"]["train_seconds"], tokens + planned.tokens
+    if tokens:
+        return seconds / tokens
+    size = _SIZE.search(student)
+    parameters = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]] if size else _DEMO_PARAMETERS
+    speed = _GPU_SPEED * plan.study.gpus or _CORE_SPEED * (plan.study.threads or 1)
+    return _OPERATIONS * parameters * _TOKENS_PER_SUPERVISED / speed
