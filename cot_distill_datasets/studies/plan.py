@@ -23,7 +23,7 @@ from ..errors import CotDistillError
 from ..evaluation.results import hash_files
 from ..evaluation.tasks import rows as test_rows
 from ..evaluation.tasks import task_version
-from ..files import atomic_write, resource
+from ..files import atomic_write, find_file
 from ..grading.answers import GRADER_VERSION
 from ..names import DEMO_STUDENTS, untrained_dir
 from ..provenance import NOT_HASHED
@@ -180,13 +180,13 @@ class _Planner:
 
     def plan(self, cell: Cell) -> PlannedCell:
         """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
-        path = recipe_path(cell.student)
+        path = find_file(cell.student, "training/recipes", ".yaml")
         recipe = yaml.safe_load(path.read_text(encoding="utf-8")) | dict(cell.arguments)
         base = _base_hash(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
         template = recipe.get("chat_template_path")
         parts: dict[str, Any] = {
             "base": base,
-            "template": resource(template).read_text(encoding="utf-8") if template else None,
+            "template": find_file(template, "training/templates", ".jinja").read_text("utf-8") if template else None,
             "tokens": [recipe.get("eos_token"), recipe.get("pad_token")],
         }
         arguments = ["--config", str(path)]
@@ -251,17 +251,6 @@ class _Planner:
                 f"{self.study.reference} (allowed: {1 / MATCH_LIMIT:g} to {MATCH_LIMIT:g})."
             )
         return {"num_train_epochs": round(float(recipe.get("num_train_epochs", 3)) * factor, 3)}
-
-
-def recipe_path(student: str) -> Path:
-    """Return the recipe of a student: a shipped one by its name, or the path of a YAML."""
-    shipped = resource(f"training/recipes/{student}.yaml")
-    path = shipped if shipped.is_file() else Path(student)
-    if not path.is_file():
-        raise CotDistillError(
-            f"There is no recipe {student!r}: pass a name in training/recipes/, or the path of a YAML."
-        )
-    return path
 
 
 @lru_cache
