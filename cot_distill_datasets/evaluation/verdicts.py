@@ -17,6 +17,7 @@ from .statistics import ALPHA, Answers, Contrast, SeedNoise, contrast, holm
 
 
 CANNOT_TELL = "cannot tell"
+ABOVE, NOT_ABOVE = "above the baseline", "not above the baseline"
 MARGIN = 0.05
 
 Arms = Mapping[str, Answers]  # by name, such as `l1`; the same questions in the same order
@@ -156,7 +157,7 @@ def against_baseline(arms: Arms, baselines: Arms, noise: SeedNoise) -> dict[str,
     contrasts = [contrast(arm, baselines[name], noise, trained=False) for arm in arms.values()]
     return {
         arm: Finding(
-            "above the baseline" if p < ALPHA else "not above the baseline",
+            ABOVE if p < ALPHA else NOT_ABOVE,
             (_comparison(arm, name, pair, p, tests=len(arms)),),
         )
         for arm, pair, p in zip(arms, contrasts, holm([pair.p_above for pair in contrasts]))

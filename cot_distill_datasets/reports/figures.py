@@ -1,9 +1,9 @@
-"""Figures: scores of several students, and the loss curve of one."""
+"""Figures: scores of several students, granularity in a study, and the loss curve of a student."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
@@ -53,6 +53,69 @@ def draw_loss(log_history: Sequence[Mapping[str, Any]], student: Path, name: str
     axes.set(xlabel="step", ylabel="loss (nats per supervised token)", ylim=(0, None), title=name)
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, student / LOSS_CURVE)
+
+
+class Point(NamedTuple):
+    """A config in a figure: mean words of its rationales, mean output tokens of its students, and their accuracy."""
+
+    label: str
+    words: float
+    output_tokens: float
+    accuracy: float  # a share, as the interval
+    interval: tuple[float, float]
+
+
+class Curve(NamedTuple):
+    """The levels of one teacher for one student. `baseline` is the accuracy of the untrained base."""
+
+    student: str
+    teacher: str
+    levels: Sequence[Point]
+    baseline: float | None
+    answer_only: Point | None
+
+
+def draw_granularity(curves: Sequence[Curve], title: str, path: Path) -> None:
+    """Draw accuracy over the measured words of the supervision, and over the tokens of the answers."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    students = list(dict.fromkeys(curve.student for curve in curves))
+    teachers = list(dict.fromkeys(curve.teacher for curve in curves))
+    for axes, measure in zip(panels, ("words", "output_tokens")):
+        for curve in curves:
+            color = f"C{students.index(curve.student)}"
+            marker = "osD^vP"[teachers.index(curve.teacher) % 6]
+            _draw_curve(axes, curve, measure, color, marker)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].set(xlabel="words of a rationale, mean", ylabel="accuracy, %, with 95% interval")
+    panels[1].set(xlabel="output tokens of an answer, mean")
+    figure.suptitle(title, parse_math=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    legend = dict(sorted(zip(labels, handles), key=lambda entry: entry[0]))  # each student's entries together
+    figure.legend(
+        legend.values(), legend.keys(), loc="outside lower center", ncols=min(len(students), 3), frameon=False
+    )
+    _save(figure, path)
+
+
+def _draw_curve(axes: Axes, curve: Curve, measure: str, color: str, marker: str) -> None:
+    _draw_points(axes, curve.levels, measure, color, f"{marker}-", f"{curve.student}, levels of {curve.teacher}")
+    for point in curve.levels:
+        place = (getattr(point, measure), 100 * point.interval[1])
+        axes.annotate(point.label, place, (0, 3), textcoords="offset points", ha="center", color=color, size="small")
+    if curve.answer_only:
+        _draw_points(axes, [curve.answer_only], measure, color, "x", f"{curve.student}, answer-only")
+    if curve.baseline is not None:
+        axes.axhline(100 * curve.baseline, color=color, linestyle=":", label=f"{curve.student}, untrained base")
+
+
+def _draw_points(axes: Axes, points: Sequence[Point], measure: str, color: str, style: str, label: str) -> None:
+    places = [getattr(point, measure) for point in points]
+    accuracies = [100 * point.accuracy for point in points]
+    below = [100 * (point.accuracy - point.interval[0]) for point in points]
+    above = [100 * (point.interval[1] - point.accuracy) for point in points]
+    axes.errorbar(places, accuracies, (below, above), fmt=style, color=color, capsize=3, label=label)
 
 
 def _save(figure: Figure, path: Path) -> None:
