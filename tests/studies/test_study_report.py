@@ -29,13 +29,12 @@ def make_plan(
     arms: Mapping[str, Answers],
     *,
     arguments: tuple[tuple[str, str], ...] = (),
-    base: tuple[int, int] = (5, 10),
     agreement: Mapping[str, float] | None = None,
     separation: Mapping[tuple[str, str], tuple[float, float]] | None = None,
 ) -> Plan:
     """Return a plan and the records of `arms`, whose keys are configs.
 
-    `base` has the correct answers of the untrained base with 0 and with 4 exemplars.
+    The untrained base answers 5 questions with 0 exemplars, and 10 with 4.
     """
     configs = [ConfigStats(name, "train", "f", 1, 1, agreement=share) for name, share in (agreement or {}).items()]
     release = folder / "release"
@@ -47,7 +46,7 @@ def make_plan(
             Cell(student="demo", config=UNTRAINED, benchmark="arith", shots=shots),
             first_correct(n, questions=questions)[0],
         )
-        for shots, n in zip((0, 4), base)
+        for shots, n in ((0, 5), (4, 10))
     ]
     for (config, answers), seed in itertools.product(arms.items(), range(SEEDS)):
         cell = Cell(student="demo", config=config, benchmark="arith", seed=seed + 1, arguments=arguments)
