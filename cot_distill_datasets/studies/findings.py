@@ -143,7 +143,7 @@ def find(outcomes: pa.Table, accuracies: Mapping[str, float], margin: float) -> 
             axes: {name: arm for name, arm in arms.items() if not _is_base(name)} for axes, arms in here.items()
         }
         noise = seed_noise(arm.answers for arms in trained.values() for arm in arms.values())
-        for axes in filter(trained.get, trained):
+        for axes in [axes for axes in trained if trained[axes]] or trained:  # without students, the base alone
             arms = {name: trained[axes][name] for name in sorted(trained[axes], key=ConfigName.parse)}
             answers = {name: arm.answers for name, arm in arms.items()}
             section = Section(
@@ -188,8 +188,8 @@ def _is_base(config: str) -> bool:
 
 
 def _baseline(arms: Arms, baselines: Arms, noise: SeedNoise) -> list[Verdict]:
-    """Return whether each arm beats the better baseline, if there is one."""
-    found = against_baseline(arms, baselines, noise) if baselines else {}
+    """Return whether each arm beats the better baseline, if there are both."""
+    found = against_baseline(arms, baselines, noise) if arms and baselines else {}
     return [Verdict(config, finding, {}) for config, finding in found.items()]
 
 

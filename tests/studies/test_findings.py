@@ -114,7 +114,9 @@ def test_without_a_baseline_no_arm_is_marked() -> None:
 
 def test_the_interval_of_the_base_has_no_noise_of_training() -> None:
     section = _find(BASE | {"oracle-l1-arith": first_correct(10, 90)})
-    assert section.interval("untrained, 4 shots") == pytest.approx(tuple(binomtest(10, 100).proportion_ci(method="wilson")))
+    assert section.interval("untrained, 4 shots") == pytest.approx(
+        tuple(binomtest(10, 100).proportion_ci(method="wilson"))
+    )
     low, high = section.interval("oracle-l1-arith")
     assert high - low > 0.5
 

@@ -186,6 +186,12 @@ def test_a_record_that_is_new_is_in_the_next_report(tmp_path: Path) -> None:
     assert table_rows(report(plan), "`oracle-l1-arith`")[0][2:4] == ["3", "60.0%"]
 
 
+def test_before_the_first_student_is_complete_the_report_has_the_scores_of_the_base(tmp_path: Path) -> None:
+    page = report(make_plan(tmp_path, {"oracle-l1-arith": first_correct()}))
+    assert [row[3] for row in table_rows(page, "untrained, 4 shots")] == ["10.0%"]
+    assert "2 of 5" in page and "100 questions" in page
+
+
 def test_a_study_without_records_has_no_report(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {"oracle-l1-arith": first_correct(50)})
     for path in (plan.folder / "records").iterdir():
