@@ -13,7 +13,7 @@ import pytest
 from cot_distill_datasets.cli import main, make_parser
 
 
-COMMANDS = ("build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "demo")
+COMMANDS = ("build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "demo", "study")
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 
 

@@ -9,9 +9,10 @@ from .parser import Parser, add_command, usable_path
 
 
 def add_study_commands(commands: Any) -> None:
-    """Add `study run` and `study status`."""
+    """Add `study run`, `study status` and `study report`."""
     description = "Compare kinds of supervision: train and evaluate every cell of a study file."
-    study = commands.add_parser("study", help=description, description=description)
+    example = "Example: cot-distill study run arith --dry-run"
+    study = commands.add_parser("study", help=description, description=description, epilog=example)
     actions = study.add_subparsers(required=True, metavar="ACTION")
 
     run = add_command(actions, _run)
@@ -22,6 +23,7 @@ def add_study_commands(commands: Any) -> None:
         "--keep", choices=["none", "best", "all"], default="all", help="students to keep; default: %(default)s"
     )
     _add_study(add_command(actions, _status))
+    _add_study(add_command(actions, _report))
 
 
 def _add_study(command: Parser) -> None:
@@ -64,9 +66,18 @@ def _status(options: argparse.Namespace) -> int:
 
     cot-distill study status arith
     """
-    from rich.console import Console
+    from ..studies.status import print_status
 
-    from ..studies.status import status_table
+    print_status(_plan(options))
+    return 0
 
-    Console().print(status_table(_plan(options)))
+
+def _report(options: argparse.Namespace) -> int:
+    """Write what a study found: verdicts, tables and figures.
+
+    cot-distill study report arith --out docs/results/arith
+    """
+    from ..studies.report import write_study_report
+
+    print(write_study_report(_plan(options)))
     return 0

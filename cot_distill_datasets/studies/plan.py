@@ -186,7 +186,9 @@ class _Planner:
         template = recipe.get("chat_template_path")
         parts: dict[str, Any] = {
             "base": base,
-            "template": find_file(template, "training/templates", ".jinja").read_text("utf-8") if template else None,
+            "template": find_file(template, "training/templates", ".jinja").read_text(encoding="utf-8")
+            if template
+            else None,
             "tokens": [recipe.get("eos_token"), recipe.get("pad_token")],
         }
         arguments = ["--config", str(path)]

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from rich.console import Console
 from rich.table import Table
 
 from .cells import is_trained, lease_file
@@ -41,6 +42,11 @@ def status_table(plan: Plan, failed: Mapping[str, str] | None = None) -> Table:
     for (student, config), row in counts.items():
         table.add_row(student, config, *(str(row[state] or "") for state in STATES))
     return table
+
+
+def print_status(plan: Plan) -> None:
+    """Print the table of the cells."""
+    Console().print(status_table(plan))
 
 
 def plan_page(plan: Plan) -> str:

@@ -91,12 +91,6 @@ def test_the_snippet_on_the_card_prints_its_output(metric: evaluate.Metric) -> N
     assert _output(snippet) == output
 
 
-def test_the_snippet_in_the_readme_runs(metric: evaluate.Metric) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (snippet,) = [block for block in blocks if "cot_answer_match" in block]
-    assert _output(snippet) == "{'exact_match': 1.0, 'no_answer': 0.0}\n"
-
-
 def _output(snippet: str) -> str:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
