@@ -279,8 +279,8 @@ def _tokenizer(name: str, revision: str) -> Any:
 @lru_cache
 def _test_hash(task: str, dataset: str, test_questions: int | None) -> str:
     split = test_rows(task.removeprefix("cot_").removesuffix("_paper"), dataset, test_questions)["test"]
-    return _digest([split["id"], split["answer"]])
+    return _digest([list(split["id"]), list(split["answer"])])
 
 
 def _digest(value: Any) -> str:
-    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

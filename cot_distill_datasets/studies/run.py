@@ -38,7 +38,7 @@ TAKEN_SECONDS = 5  # until a cell that another run has is looked at again
 def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     """Run the missing cells of a study, and return the reason for each cell that failed.
 
-    Raises CotDistillError if Ray is not installed.
+    Raises CotDistillError if Ray cannot be started.
     """
     write_questions(plan)
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
@@ -56,10 +56,8 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
 def _start_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise CotDistillError("Ray is not installed: run `pip install 'cot-distill[study]'`.") from error
+    import ray
+
     local: Any = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": os.cpu_count(), "include_dashboard": False}
     for _ in range(RAY_STARTS):
         try:

@@ -1,0 +1,124 @@
+"""The plan of a study: keys of cells, the shared questions, and the budget."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import ROOT
+
+from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.studies import plan as planning
+from cot_distill_datasets.studies.plan import Plan, make_plan, write_questions
+from cot_distill_datasets.studies.study import load_study
+
+
+StudyFile = Callable[..., Path]
+RECIPE = ROOT / "training/recipes/demo.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _without_cache() -> None:
+    for function in (planning._base_hash, planning._tokenizer, planning._test_hash):
+        function.cache_clear()
+
+
+@pytest.fixture
+def plan(study_file: StudyFile) -> Callable[..., Plan]:
+    """Return a function that plans a study with changed settings."""
+    return lambda **changed: make_plan(load_study(study_file(**changed)), Path("out"))
+
+
+def _keys(plan: Plan) -> dict[str, str]:
+    return {planned.cell.config: planned.key for planned in plan.cells}
+
+
+def _own_recipe(**changed: Any) -> list[str]:
+    Path("own.yaml").write_text(yaml.safe_dump(yaml.safe_load(RECIPE.read_text()) | changed))
+    return ["./own.yaml"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seeds": [2]}, {"learning_rate": 1e-3}, {"max_steps": 7}, {"use_peft": True}], ids=str
+)
+def test_a_key_changes_with_what_decides_the_weights(plan: Callable[..., Plan], changed: dict[str, Any]) -> None:
+    key, other = _keys(plan()), _keys(plan(**changed))
+    assert key["oracle-l3-arith"] != other["oracle-l3-arith"]
+    assert key["untrained"] == other["untrained"]
+
+
+def test_a_key_changes_with_the_template_and_the_base_weights(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    base = shutil.copytree("runs/demo/untrained", tmp_path / "base")
+    first = _keys(plan(students=_own_recipe(model_name_or_path=str(base))))
+    template = _keys(plan(students=_own_recipe(model_name_or_path=str(base), chat_template_path="gemma")))
+    (base / "generation_config.json").write_text('{"eos_token_id": 2}')
+    planning._base_hash.cache_clear()
+    changed = _keys(plan(students=_own_recipe(model_name_or_path=str(base))))
+    assert len({keys["oracle-l3-arith"] for keys in (first, template, changed)}) == 3
+
+
+def test_a_key_does_not_change_with_where_and_how_a_run_computes(plan: Callable[..., Plan]) -> None:
+    other = plan(students=_own_recipe(per_device_train_batch_size=4, logging_steps=1), threads=2, gpus=1.0)
+    assert _keys(plan()) == _keys(other)
+
+
+def test_a_new_task_or_number_of_questions_needs_a_new_record_and_no_training(plan: Callable[..., Plan]) -> None:
+    (first,), (other,) = (
+        [planned for planned in made.cells if planned.cell.config == "oracle-l3-arith"]
+        for made in (plan(), plan(test_questions=600))
+    )
+    assert first.key == other.key and first.records.keys() == other.records.keys()
+    assert first.records != other.records
+
+
+def test_all_configs_train_on_the_questions_they_share(plan: Callable[..., Plan]) -> None:
+    made = plan(configs=["oracle-l1-arith", "oracle-l3-arith"])
+    assert len(made.questions["arith"]) == 64 == len(set(made.questions["arith"]))
+    assert made.separation == {("oracle-l1-arith", "oracle-l3-arith"): (1.0, pytest.approx(10 / 3))}
+
+
+def test_a_config_that_would_shrink_the_shared_questions_is_rejected_with_its_cost(study_file: StudyFile) -> None:
+    study, out = load_study(study_file(seeds=[1, 2, 3])), Path("out")
+    first = make_plan(study, out)
+    write_questions(first)
+    ids = first.questions["arith"]
+    (out / "questions.json").write_text(json.dumps({"arith": ["arith-of-a-config-that-was-wider", *ids]}))
+    with pytest.raises(CotDistillError, match="lacks 1 of the 65") as error:
+        make_plan(study, out)
+    assert "all 6 cells" in str(error.value) and "--rebase" in str(error.value)
+    assert make_plan(study, out, rebase=True).questions == first.questions
+
+
+def test_later_runs_train_on_the_questions_of_the_first(study_file: StudyFile) -> None:
+    study, out = load_study(study_file()), Path("out")
+    first = make_plan(study, out)
+    ids = first.questions["arith"][:10]
+    out.mkdir()
+    (out / "questions.json").write_text(json.dumps({"arith": ids}))
+    later = make_plan(study, out)
+    assert later.questions == {"arith": ids} and _keys(later) != _keys(first)
+
+
+def test_a_token_budget_scales_the_epochs_to_the_reference(plan: Callable[..., Plan]) -> None:
+    made = plan(configs=["oracle-l3-arith", "oracle-l4-arith"], budget="tokens", reference="oracle-l3-arith")
+    tokens = {planned.cell.config: planned.tokens for planned in made.cells}
+    assert tokens["oracle-l4-arith"] == pytest.approx(tokens["oracle-l3-arith"], rel=0.001)
+    (finer,) = [planned for planned in made.cells if planned.cell.config == "oracle-l4-arith"]
+    assert 0 < float(finer.arguments[finer.arguments.index("--num_train_epochs") + 1]) < 5
+    assert list(made.missing) == ["demo.answer-arith.seed1"]  # more than 4 times the epochs
+    assert "cannot be matched" in made.missing["demo.answer-arith.seed1"]
+
+
+def test_a_token_budget_needs_a_reference(plan: Callable[..., Plan]) -> None:
+    missing = plan(budget="tokens").missing
+    assert all("`reference:`" in reason for reason in missing.values())
+    assert {name.split(".")[1] for name in missing} == {"oracle-l3-arith", "answer-arith"}
+
+
+def test_a_base_model_that_cannot_be_loaded_is_missing_and_the_rest_is_planned(plan: Callable[..., Plan]) -> None:
+    made = plan(students=["demo", *_own_recipe(model_name_or_path="nobody/nothing")])
+    assert {planned.cell.student for planned in made.cells} == {"demo"}
+    assert {name.split(".")[0] for name in made.missing} == {"own"}

@@ -1,0 +1,115 @@
+"""Studies run for real: Ray, trainings in their own processes, kills, and two runs at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cot_distill_datasets.cli import main
+from cot_distill_datasets.studies.cells import CellIsTakenError, lease
+from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.study import load_study
+
+
+StudyFile = Callable[..., Path]
+TINY = {"max_steps": 4, "test_questions": 12}
+COMMAND = [sys.executable, "-m", "cot_distill_datasets.cli", "study", "run", "small.yaml", "--out", "out"]
+
+
+def _outcomes() -> pa.Table:
+    return pq.read_table("out/outcomes.parquet")
+
+
+def _plan() -> Plan:
+    return make_plan(load_study(Path("small.yaml")), Path("out"))
+
+
+def _trainings() -> list[int]:
+    """Return how many times each student was trained, by its log."""
+    logs = [path.read_text() for path in Path("runs/cells").glob("*.log")]
+    return sorted(log.count("The student is in") for log in logs)
+
+
+def test_without_ray_a_study_says_what_to_install(
+    study_file: StudyFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study_file(**TINY)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["study", "run", "small.yaml", "--out", "out"]) == 2
+    assert "'cot-distill[train,study]'" in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("runs/cells").exists()
+
+
+def test_a_dry_run_shows_the_cells_and_writes_nothing(
+    study_file: StudyFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study_file(**TINY)
+    assert main(["study", "run", "small.yaml", "--out", "out", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "demo\toracle-l3-arith\t1\t0\t10.0\t" in "\n".join(lines) and "4 cells are missing" in lines[-1]
+    assert not Path("out").exists()
+
+
+def test_a_cell_that_a_live_worker_renews_is_not_taken_over(
+    study_file: StudyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_file(**TINY)
+    monkeypatch.setattr("cot_distill_datasets.studies.cells.LEASE_SECONDS", 1.0)
+    planned = _plan().cells[0]
+    with lease(planned), pytest.raises(CellIsTakenError), lease(planned):
+        pass
+    with lease(planned):
+        pass
+
+
+@pytest.mark.slow
+def test_a_killed_study_is_resumed_with_the_same_outcomes_and_a_complete_one_does_nothing(
+    study_file: StudyFile,
+) -> None:
+    study_file(**TINY)
+    with subprocess.Popen(COMMAND, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        while not list(Path().glob("runs/cells/*/provenance.json")):
+            assert process.poll() is None
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not _plan().is_complete(_plan().cells[-1])
+    assert main(COMMAND[3:]) == 0
+    resumed, trainings = _outcomes(), _trainings()
+    assert resumed.num_rows == 4 * 12 and set(resumed["config"].to_pylist()) == {
+        "untrained", "oracle-l3-arith", "answer-arith",
+    }  # fmt: skip
+    for record in Path("out/records").iterdir():
+        record.unlink()
+    assert main(COMMAND[3:]) == 0  # the students are there: only evaluated
+    assert _trainings() == trainings and _outcomes().equals(resumed)
+    assert main(COMMAND[3:]) == 0
+    assert main(["study", "report", "small.yaml", "--out", "out"]) == 0
+
+
+@pytest.mark.slow
+def test_two_runs_in_one_folder_train_no_student_twice(study_file: StudyFile) -> None:
+    study_file(**TINY)
+    runs = [subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], errors
+    assert all(_plan().is_complete(planned) for planned in _plan().cells)
+    assert max(_trainings()) == 1
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_twice_is_named_with_its_log_and_the_others_are_complete(
+    study_file: StudyFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study_file(**TINY, learning_rate=[1e-4, -1.0])
+    assert main(COMMAND[3:]) == 1
+    error = capsys.readouterr().err
+    assert "demo.oracle-l3-arith.learning_rate=-1.0.max_steps=4.seed1" in error and "exit code 2" in error
+    complete = [planned.cell for planned in _plan().cells if _plan().is_complete(planned)]
+    assert len(complete) == 4 and all(dict(cell.arguments).get("learning_rate") != -1.0 for cell in complete)

@@ -1,0 +1,79 @@
+"""Study files: which cells they mean, and which mistakes are named."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.files import resource
+from cot_distill_datasets.studies.study import UNTRAINED, load_study
+
+
+StudyFile = Callable[..., Path]
+
+
+def test_the_answer_only_student_and_the_base_are_in_every_study(study_file: StudyFile) -> None:
+    cells = load_study(study_file(seeds=[1, 2])).cells
+    assert Counter(cell.config for cell in cells) == {"oracle-l3-arith": 2, "answer-arith": 2, UNTRAINED: 2}
+    assert sorted(cell.shots for cell in cells if cell.config == UNTRAINED) == [0, 4]
+
+
+def test_a_pattern_stands_for_levels_and_not_for_formats(study_file: StudyFile) -> None:
+    study = load_study(study_file(configs=["oracle-l*-arith"]))
+    levels = {cell.config for cell in study.trained} - {"answer-arith"}
+    assert levels == {f"oracle-l{level}-arith" for level in range(1, 7)}
+
+
+def test_any_argument_of_the_training_is_an_axis(study_file: StudyFile) -> None:
+    study = load_study(study_file(learning_rate=[1e-4, 2e-4], use_peft=[False, True], max_steps=3))
+    cells = [dict(cell.arguments) for cell in study.trained if cell.config == "oracle-l3-arith"]
+    assert {(cell["learning_rate"], cell["use_peft"]) for cell in cells} == {
+        (1e-4, False), (1e-4, True), (2e-4, False), (2e-4, True),
+    }  # fmt: skip
+    assert {cell["max_steps"] for cell in cells} == {3}
+
+
+def test_a_further_grid_changes_some_of_the_axes(study_file: StudyFile) -> None:
+    study = load_study(study_file(also=[{"students": ["demo-small"], "seeds": [7]}]))
+    assert {(cell.student, cell.seed) for cell in study.trained} == {("demo", 1), ("demo-small", 7)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "data"),
+    [
+        ({"sedes": [1]}, ["'sedes'", "`seeds`"]),
+        ({"learning_rat": [1e-4]}, ["'learning_rat'", "`learning_rate`"]),
+        ({"configs": ["oracle-l9-arith"]}, ["'l9'"]),
+        ({"configs": ["oracle-l3-svamp"]}, ["'oracle-l3-svamp'", "`oracle-l3-arith`"]),
+        ({"configs": ["gpt4o-l*-arith"]}, ["'gpt4o-l*-arith'"]),
+        ({"seeds": [1, 1]}, ["seeds", "[1, 1]"]),
+        ({"seeds": []}, ["seeds", "[]"]),
+        ({"also": [{"seeds": [1]}]}, ["demo.oracle-l3-arith.seed1"]),
+        ({"questions": "all"}, ["all", "shared or own"]),
+        ({"budget": "words"}, ["words", "examples or tokens"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_allowed(
+    study_file: StudyFile, changed: dict[str, Any], data: list[str]
+) -> None:
+    with pytest.raises(CotDistillError) as error:
+        load_study(study_file(**changed))
+    assert all(part in str(error.value) for part in data), error.value
+
+
+@pytest.mark.parametrize("content", ["students: [", "- demo", "students: [demo]"])
+def test_a_file_that_is_no_study_is_rejected(study_file: StudyFile, content: str) -> None:
+    path = study_file()
+    path.write_text(content)
+    with pytest.raises(CotDistillError, match=str(path)) as error:
+        load_study(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in resource("training/studies").glob("*.yaml")))
+def test_every_shipped_study_of_the_embedded_benchmark_can_be_read(study_file: StudyFile, name: str) -> None:
+    study_file()
+    assert load_study(resource(f"training/studies/{name}.yaml")).trained
