@@ -24,7 +24,7 @@ def add_student_commands(commands: Any) -> None:
     train.passes_on = True
 
     evaluate = add_command(commands, _evaluate)
-    evaluate.add_argument("student", type=usable_path, metavar="STUDENT", help="folder of the student")
+    evaluate.add_argument("students", type=usable_path, nargs="+", metavar="STUDENT", help="folder of a student")
     evaluate.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="cot_svamp, cot_distill, …")
     evaluate.add_argument("--backend", choices=["vllm", "hf"], default="vllm", help="default: %(default)s")
     evaluate.add_argument(
@@ -74,29 +74,41 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    """Evaluate a student with lm-eval; results go to STUDENT/results.
+    """Evaluate students with lm-eval; results go to STUDENT/results.
 
     cot-distill evaluate runs/demo/oracle-l3-arith/seed100 --tasks cot_arith --backend hf
     """
     from ..evaluation.results import Student
-    from ..evaluation.run import EvaluationConfig, evaluate
-    from ..reports.model_card import update_model_cards
+    from ..evaluation.run import EvaluationConfig, evaluate_students
     from ..reports.tables import aligned, score_table
 
-    student = Student.open(options.student)
+    students = [Student.open(folder) for folder in dict.fromkeys(options.students)]
+    tasks = [name for text in options.tasks for name in text.split(",")]
     config = EvaluationConfig(
         backend=options.backend, release=options.release, limit=options.limit, model_args=options.model_args
     )
-    scores = evaluate(student, [name for text in options.tasks for name in text.split(",")], config)
-    print(aligned(score_table(scores)))
+    scores = {}
+    code = 0
+    for student, of_student in evaluate_students(students, tasks, config):
+        scores[student.folder] = of_student
+        if not _update_card(student):
+            code = 1
+    print(aligned(score_table([score for student in students for score in scores[student.folder]])))
+    return code
+
+
+def _update_card(student: Any) -> bool:
+    """Write the scores into the card of a trained student. Return whether its results allow it."""
+    from ..reports.model_card import update_model_cards
+
     try:
         if student.provenance:
             update_model_cards(student)
             _name_limited(student)
     except CotDistillError as error:  # of other results that the student has
-        message(f"The model card was not changed: {error}")
-        return 1
-    return 0
+        message(f"The model card of {student.folder} was not changed: {error}")
+        return False
+    return True
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -160,13 +160,19 @@ def hash_files(folder: Path) -> str:
         )
     message(f"Hashing the files of {folder}.")
     digest = sha256()
-    for path in sorted(folder.glob("[!.]*")):
-        if path.suffix in _HASHED_SUFFIXES and path.name != PROVENANCE:
-            if not path.is_file():  # a FIFO would be waited for
-                raise CotDistillError(f"{path} is not a file: train the student again, or move it away.")
-            with path.open("rb") as file:
-                digest.update(f"{path.name} {file_digest(file, 'sha256').hexdigest()}\n".encode())
+    for path in hashed_files(folder):
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def hashed_files(folder: Path) -> list[Path]:
+    """Return the files that decide what a student answers. Raises CotDistillError if one of them is not a file."""
+    named = [path for path in sorted(folder.glob("[!.]*")) if path.suffix in _HASHED_SUFFIXES]
+    paths = [path for path in named if path.name != PROVENANCE]
+    if others := [path for path in paths if not path.is_file()]:  # a FIFO would be waited for
+        raise CotDistillError(f"{others[0]} is not a file: train the student again, or move it away.")
+    return paths
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

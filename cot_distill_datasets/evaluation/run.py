@@ -1,4 +1,4 @@
-"""Evaluate a student through lm-eval's API: checked first, recorded, and resumed after a kill.
+"""Evaluate students through lm-eval's API: checked first, recorded, and resumed after a kill.
 
 runs/demo/oracle-l3-arith/seed100/results/cot_arith-hf/…/results_2026-11-24T….json, and samples_cot_arith_….jsonl
 
@@ -8,13 +8,14 @@ run again.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
-from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lm_eval
 import torch
@@ -32,12 +33,11 @@ from ..files import atomic_dir, recover
 from ..grading.answers import GRADER_VERSION
 from ..hub import limit_waits
 from ..messages import message
+from .engines import Backend, Engine, read_architecture
 from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
 from .samples import COT_DISTILL_KEY, find_results, load_result, load_samples, samples_file
 from .scores import Score
 
-
-Backend = Literal["vllm", "hf"]
 
 CONTEXT = 4096  # tokens; the paper trains on no longer rows, and vLLM reserves memory for the whole context
 # Arguments of lm-eval's models that would change the student, or the way it is asked.
@@ -69,17 +69,55 @@ class EvaluationConfig:
     model_args: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Evaluation:
+    """A student with the task of each of its results folders, and what is to be run to complete them."""
+
+    student: Student
+    arguments: dict[str, Any]  # of lm-eval's model
+    folders: dict[Path, str]
+    pending: dict[Path, tuple[ConfigurableTask, dict[str, Any]]]  # the task and its settings
+    architecture: str | None  # None: nothing is to be run
+
+
 def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -> list[Score]:
     """Evaluate a student on tasks or groups, and return the score of each task. Results go to `{student}/results`.
 
     Raises CotDistillError, with nothing written, if a task is unknown, vLLM is not installed, or the student cannot be
     loaded or would be asked in another way than it was trained (`chat.py`).
     """
-    trained_sha256 = student.provenance.chat_template_sha256 if student.provenance else None
-    check_template(student.folder, student.tokenizer, trained_sha256)
+    ((_, scores),) = evaluate_students([student], tasks, config)
+    return scores
+
+
+def evaluate_students(
+    students: Sequence[Student], tasks: Sequence[str], config: EvaluationConfig
+) -> Iterator[tuple[Student, list[Score]]]:
+    """Evaluate students as `evaluate` does each, and yield a student and its scores once its results are written.
+
+    Students of one architecture follow each other and share an engine of vLLM. Raises CotDistillError before any
+    student is evaluated if `evaluate` would reject one of them.
+    """
+    for student in students:
+        trained_sha256 = student.provenance.chat_template_sha256 if student.provenance else None
+        check_template(student.folder, student.tokenizer, trained_sha256)
+    loaded = _load_tasks(tasks, config)
+    groups: dict[str | None, list[_Evaluation]] = {}
+    for student in students:
+        evaluation = _plan(student, loaded, config)
+        groups.setdefault(evaluation.architecture, []).append(evaluation)
+    with closing(Engine(config.backend)) as engine:
+        for architecture, group in reversed(groups.items()):  # what is loaded last is asked first
+            if architecture:
+                _check_group(engine, group)
+        for evaluation in chain.from_iterable(groups.values()):
+            yield evaluation.student, _run(engine, evaluation, config)
+
+
+def _plan(student: Student, tasks: dict[str, ConfigurableTask], config: EvaluationConfig) -> _Evaluation:
     arguments = _model_args(student.folder, config)
     folders, pending = {}, {}
-    for name, task in _load_tasks(tasks, config).items():
+    for name, task in tasks.items():
         folder = student.folder / RESULTS / _results_name(name, config)
         settings = _settings(task, student.sha256, arguments, config)
         is_complete = _has_results(student, folder, name, settings)
@@ -87,18 +125,35 @@ def evaluate(student: Student, tasks: Sequence[str], config: EvaluationConfig) -
         folders[folder] = name
         if not is_complete:
             pending[folder] = (task, settings)
-    if pending:
-        message(f"Loading {student.folder}, and checking the prompts of {', '.join(path.name for path in pending)}.")
-    model = _load_model(student.folder, arguments, config.backend) if pending else None
+    return _Evaluation(
+        student=student, arguments=arguments, folders=folders, pending=pending,
+        architecture=read_architecture(student.folder) if pending else None,
+    )  # fmt: skip
+
+
+def _check_group(engine: Engine, group: list[_Evaluation]) -> None:
+    """Load the first student of a group, and check every prompt: the others would be sent the same."""
+    student = group[0].student
+    tasks = {task.task_name: task for evaluation in group for task, _ in evaluation.pending.values()}
+    engine.load(student.folder, group[0].architecture, group[0].arguments)
+    message(f"Checking the prompts of {', '.join(tasks)}.")
     bos_required, warning = bos_rule(student.tokenizer)
-    if pending and warning:
+    if warning:
         message(f"warning: {warning}")
-    for task, _ in pending.values():
-        _check_prompts(model, task, bos_required=bos_required)
-    for number, (folder, (task, settings)) in enumerate(pending.items(), start=1):
-        message(f"[{number}/{len(pending)}] {folder.name}")
-        _run_task(model, task, student, settings, config, folder)
-    return [read_score(student, path, name) for folder, name in folders.items() for path in _results_files(folder)]
+    for task in tasks.values():
+        _check_prompts(engine.model, task, student.folder, bos_required=bos_required)
+
+
+def _run(engine: Engine, evaluation: _Evaluation, config: EvaluationConfig) -> list[Score]:
+    """Run the pending tasks of a student, and return the scores of all."""
+    student = evaluation.student
+    if evaluation.pending:
+        engine.load(student.folder, evaluation.architecture, evaluation.arguments)
+    for number, (folder, (task, settings)) in enumerate(evaluation.pending.items(), start=1):
+        message(f"[{number}/{len(evaluation.pending)}] {folder}")
+        _run_task(engine.model, task, student, settings, config, folder)
+    folders = evaluation.folders.items()
+    return [read_score(student, path, name) for folder, name in folders for path in _results_files(folder)]
 
 
 def read_answers(student: Student, task: str, config: EvaluationConfig) -> tuple[dict[str, Any], list[Sample]]:
@@ -190,25 +245,7 @@ def _has_results(student: Student, folder: Path, task: str, settings: dict[str, 
         return False
 
 
-def _load_model(student: Path, arguments: dict[str, Any], backend: Backend) -> Any:
-    if backend == "vllm" and find_spec("vllm") is None:
-        raise CotDistillError(
-            "The backend `vllm` is not installed: run `pip install vllm` on a GPU, or pass `--backend hf`."
-        )
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GB; vLLM's default is a share of all memory
-    try:
-        if backend == "hf":
-            from .recorders import RecordedHF
-
-            return RecordedHF(**arguments)
-        from .recorder_vllm import RecordedVLLM
-
-        return RecordedVLLM(**arguments)
-    except Exception as error:  # three libraries' errors for broken weights and unknown arguments share no base class
-        raise CotDistillError(f"Cannot load {student} with {arguments}: {error}") from error
-
-
-def _check_prompts(model: Any, task: ConfigurableTask, *, bos_required: bool) -> None:
+def _check_prompts(model: Any, task: ConfigurableTask, student: Path, *, bos_required: bool) -> None:
     """Check every prompt of a task, as lm-eval renders and tokenizes it."""
     room = model.max_length - task.config.generation_kwargs["max_gen_toks"]
     for doc in task.test_docs():
@@ -219,7 +256,7 @@ def _check_prompts(model: Any, task: ConfigurableTask, *, bos_required: bool) ->
         try:
             check_prompt(model.tok_encode(prompt), model.tokenizer, room=room, bos_required=bos_required)
         except CotDistillError as error:
-            raise CotDistillError(f"`{task.task_name}`: {error}") from error
+            raise CotDistillError(f"{student}, `{task.task_name}`: {error}") from error
 
 
 def _run_task(

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from .study import UNTRAINED, Study
 
 
 LEASE_SECONDS = 20.0  # after which a dead worker's cell is taken over
+FREE_SECONDS = 1.0  # in which the lease of a worker that died on this machine is taken over
 LOG_LINES = 5  # of a failed training are shown
 
 
@@ -37,12 +38,12 @@ class CellIsTakenError(Exception):
 
 
 @contextmanager
-def lease(planned: PlannedCell) -> Iterator[None]:
-    """Hold the lease of a cell. Raises CellIsTakenError if another worker renews it."""
+def lease(planned: PlannedCell, wait: float = 1.5 * LEASE_SECONDS) -> Iterator[None]:
+    """Hold the lease of a cell. Raises CellIsTakenError if another worker still has it after `wait` seconds."""
     planned.student.parent.mkdir(parents=True, exist_ok=True)
     claim = SoftFileLease(lease_file(planned), lease_duration=LEASE_SECONDS)
     try:
-        claim.acquire(timeout=1.5 * LEASE_SECONDS)
+        claim.acquire(timeout=wait)
     except Timeout as error:
         raise CellIsTakenError(planned.cell.name) from error
     try:
@@ -110,34 +111,55 @@ def evaluate(
     """Evaluate trained cells of one group and write their records; return the names of cells that others have."""
     import torch
 
-    from ..evaluation.results import Student
-    from ..evaluation.run import EvaluationConfig, read_answers
-    from ..evaluation.run import evaluate as evaluate_student
-
     os.chdir(root)
     torch.set_num_threads(threads)
-    taken = []
-    for planned in cells:
-        try:
-            with lease(planned):
-                pending = {
-                    task: records / name for task, name in planned.records.items() if not (records / name).is_file()
-                }
-                if not pending:
-                    continue
-                student = Student.open(planned.student)
-                config = EvaluationConfig(
-                    backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions,
-                    exemplars=exemplars[planned.cell.benchmark][: planned.cell.shots],
-                )  # fmt: skip
-                for task, path in pending.items():
-                    evaluate_student(student, [task], config)
-                    result, samples = read_answers(student, task, config)
+    with ExitStack() as leases:
+        keys = _acquire_free(leases, cells)
+        alike: dict[Any, list[PlannedCell]] = {}  # cells with the same exemplars and missing tasks
+        for planned in cells:
+            tasks = tuple(task for task, name in planned.records.items() if not (records / name).is_file())
+            if planned.key in keys and tasks:
+                alike.setdefault((tasks, planned.cell.benchmark, planned.cell.shots), []).append(planned)
+        for (tasks, benchmark, shots), members in alike.items():
+            _evaluate_alike(study, members, records, tasks, exemplars[benchmark][:shots])
+    return [planned.cell.name for planned in cells if planned.key not in keys]
+
+
+def _acquire_free(leases: ExitStack, cells: Sequence[PlannedCell]) -> set[str]:
+    """Acquire the leases of the cells that no other worker has, or wait for one; return the keys of these cells."""
+    by_key = {planned.key: planned for planned in cells}
+    held = {key for key, planned in by_key.items() if _acquire(leases, planned, FREE_SECONDS)}
+    if not held and _acquire(leases, cells[0], 1.5 * LEASE_SECONDS):
+        held.add(cells[0].key)
+    return held
+
+
+def _acquire(leases: ExitStack, planned: PlannedCell, wait: float) -> bool:
+    try:
+        leases.enter_context(lease(planned, wait))
+    except CellIsTakenError:
+        return False
+    return True
+
+
+def _evaluate_alike(
+    study: Study, cells: list[PlannedCell], records: Path, tasks: Sequence[str], exemplars: list[dict[str, Any]]
+) -> None:
+    """Evaluate cells on the same prompts in one call, and write the records of each as soon as it is evaluated."""
+    from ..evaluation.results import Student
+    from ..evaluation.run import EvaluationConfig, evaluate_students, read_answers
+
+    config = EvaluationConfig(
+        backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars
+    )
+    students = [Student.open(folder) for folder in dict.fromkeys(planned.student for planned in cells)]
+    for student, _ in evaluate_students(students, tasks, config):
+        for task in tasks:
+            result, samples = read_answers(student, task, config)
+            for planned in cells:
+                if planned.student == student.folder:
                     facts = _facts(planned, student, task, result)
-                    write_record(path, record_rows(samples), facts)
-        except CellIsTakenError:
-            taken.append(planned.cell.name)
-    return taken
+                    write_record(records / planned.records[task], record_rows(samples), facts)
 
 
 def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]) -> dict[str, Any]:
