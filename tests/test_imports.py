@@ -143,7 +143,7 @@ def test_every_imported_library_is_declared_in_the_extra_of_its_room(module: str
     room = _room(module)
     extras = [()] if room in CORE else [("eval",), ("train",)] if room in ("evaluation", "reports") else [("train",)]
     extras = [("train", "study")] if room == "studies" else extras
-    optional = {"vllm"} if module == "evaluation.recorder_vllm" else set()
+    optional = {"vllm"} if "vllm" in module else set()
     libraries = {DISTRIBUTION.get(name, name) for name in _libraries(MODULES[module])} - optional
     for names in extras:
         assert libraries - _declared(*names) - ({"lm_eval"} if module == "cli.parser" else set()) == set()

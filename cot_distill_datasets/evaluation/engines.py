@@ -84,7 +84,9 @@ class Engine:
         self._student, self._architecture = student, architecture
 
     def close(self) -> None:
-        """Free the memory of the model: vLLM ends its process once nothing refers to it."""
+        """Free the memory of the model."""
+        if self.model and self._backend == "vllm":
+            self.model.close()
         self.model = self._student = self._architecture = None
         gc.collect()
 

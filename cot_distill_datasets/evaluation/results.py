@@ -178,7 +178,7 @@ def hashed_files(folder: Path) -> list[Path]:
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, TypeError) as error:  # TypeError: config.json is not an object
         raise CotDistillError(f"Cannot load the tokenizer of {folder}: {error}") from error
 
 

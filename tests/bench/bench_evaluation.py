@@ -7,11 +7,16 @@ All three send the same prompts of `cot_svamp` to the same SmolLM2-135M on a CPU
 tokens per answer. The first goes through `lm_eval` (prompts, answers, grading), the second is one call of
 `LLM.generate`, and the third sends one request at a time, as `Evaluation/` of the paper's release does. The unit is
 output tokens per second; the result is the ratio within one run.
+
+Then six students of one architecture (demo students of random weights, the first 100 questions of `cot_arith`) are
+evaluated by one call of `cot-distill evaluate`, and by six; the result is the ratio of their wall times.
 """
 
 import argparse
 import logging
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -29,12 +34,14 @@ from vllm import SamplingParams, TokensPrompt
 from cot_distill_datasets.chat import stop_strings
 from cot_distill_datasets.evaluation.recorder_vllm import RecordedVLLM
 from cot_distill_datasets.release.build import build
+from cot_distill_datasets.training.models import write_untrained_demo
 
 
 BENCHMARKS = Path(__file__).parents[3] / "shared/benchmarks"
 MAX_GEN_TOKS = 128
 LOOP_QUESTIONS = 12  # the loop is slow
 ROUNDS = 3
+STUDENTS = 6
 
 
 def main() -> None:
@@ -61,6 +68,30 @@ def main() -> None:
             print(f"output tokens per second: lm-eval {ours:.0f}, raw {raw:.0f}, one request at a time {loop:.0f}")
     to_raw, to_loop = (sorted(column)[ROUNDS // 2] for column in zip(*ratios))
     print(f"our tasks / raw LLM.generate: {to_raw:.2f}; / one request at a time: {to_loop:.1f} (medians)")
+
+
+def _compare_calls() -> None:
+    """Evaluate six students in one call and in six, and print the wall times."""
+    with tempfile.TemporaryDirectory() as folder:
+        build(Path(folder) / "release")
+        students = [Path(folder) / f"student{seed}" for seed in range(STUDENTS)]
+        for seed, student in enumerate(students):
+            write_untrained_demo(student, seed=seed)
+        together = _seconds(folder, students)
+        for student in students:
+            shutil.rmtree(student / "results")
+        apart = sum(_seconds(folder, [student]) for student in students)
+    print(
+        f"{STUDENTS} students in one call {together:.0f} s, in {STUDENTS} calls {apart:.0f} s: {apart / together:.1f}"
+    )
+
+
+def _seconds(folder: str, students: list[Path]) -> float:
+    command = [sys.executable, "-m", "cot_distill_datasets.cli", "evaluate", *map(str, students), "--tasks"]
+    command += ["cot_arith", "--limit", "100", "--release", f"{folder}/release"]
+    begin = perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return perf_counter() - begin
 
 
 def _lm_eval_rate(model: RecordedVLLM, manager: TaskManager, questions: int) -> tuple[float, list[str]]:
@@ -96,3 +127,4 @@ def _generate(model: RecordedVLLM, prompts: list[str]) -> int:
 
 if __name__ == "__main__":
     main()
+    _compare_calls()

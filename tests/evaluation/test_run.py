@@ -16,14 +16,17 @@ import lm_eval
 import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
+from safetensors.torch import load_file, save_file
 from support import make_provenance, run_on_full_disk
 
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.evaluation import results, run
+from cot_distill_datasets.evaluation.engines import read_architecture
 from cot_distill_datasets.evaluation.recorders import Generation, RecordedHF
 from cot_distill_datasets.evaluation.results import Student, read_scores
 from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
 from cot_distill_datasets.evaluation.scores import Score
+from cot_distill_datasets.training.models import write_untrained_demo
 
 
 @pytest.fixture
@@ -210,7 +213,7 @@ def test_invalid_option_values_are_rejected_by_the_parser(
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("model.safetensors", "Cannot load {student} with"),
+        ("model.safetensors", "{student}/model.safetensors"),
         ("tokenizer.json", "tokenizer of {student}"),
         ("provenance.json", "{student}/provenance.json"),
     ],
@@ -221,6 +224,86 @@ def test_a_broken_student_is_rejected_with_its_path(
     (student / file).write_text("{")
     assert main(["evaluate", str(student), "--tasks", "cot_arith", "--backend", "hf"]) == 2
     assert message.format(student=student) in capsys.readouterr().err
+
+
+@pytest.fixture
+def students(project_dir: Path, tmp_path: Path) -> list[Path]:
+    """Two students of one architecture and different weights, and a smaller one between them."""
+    names = {"first": ("demo", 1), "smaller": ("demo-small", 1), "second": ("demo", 2)}
+    for name, (student, seed) in names.items():
+        write_untrained_demo(tmp_path / name, student, seed=seed)
+    return [tmp_path / name for name in names]
+
+
+def _recorded(students: list[Path]) -> list[tuple[Any, str]]:
+    """Return what was recorded, but when and for how long."""
+    recorded = []
+    for path in (path for student in students for path in _results(student)):
+        result = json.loads(path.read_text())
+        (samples,) = path.parent.glob("samples_*.jsonl")
+        recorded.append(({key: result[key] for key in ("results", "config", "cot_distill")}, samples.read_text()))
+    return recorded
+
+
+def test_several_students_in_one_call_have_the_results_of_one_call_each_and_are_not_run_again(
+    students: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for student in students:
+        _evaluate(student, "cot_arith", limit=3)
+    alone = _recorded(students)
+    for student in students:
+        shutil.rmtree(student / "results")
+    command = [
+        "evaluate",
+        *map(str, [*students, students[0]]),
+        "--tasks",
+        "cot_arith",
+        "--backend",
+        "hf",
+        "--limit",
+        "3",
+    ]
+    assert main(command) == 0
+    assert _recorded(students) == alone and len({samples for _, samples in alone}) == 3
+    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines() if "cot_arith" in line]
+    assert [student.name in row for student, row in zip(students, rows, strict=True)] == [True] * 3
+    before = [path for student in students for path in _results(student)]
+    assert main(command) == 0
+    assert [path for student in students for path in _results(student)] == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model.safetensors", "{"),
+        ("config.json", "[]"),
+        ("chat_template.jinja", "{{ messages[0]['content'] * 200 }}"),
+    ],
+)
+def test_a_broken_student_is_rejected_before_another_is_evaluated(
+    file: str, content: str, students: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (students[2] / file).write_text(content)
+    assert main(["evaluate", *map(str, students), "--tasks", "cot_arith", "--backend", "hf", "--limit", "1"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cot-distill: ")]
+    assert str(students[2]) in line
+    assert not any((student / "results").exists() for student in students)
+
+
+def test_only_students_that_differ_in_their_weights_have_one_architecture(students: list[Path]) -> None:
+    first, smaller, second = students
+    config = json.loads((second / "config.json").read_text())
+    (second / "config.json").write_text(json.dumps(config | {"use_cache": False}))  # as after a training
+    assert read_architecture(first) == read_architecture(second) != read_architecture(smaller)
+    (second / "config.json").write_text(json.dumps(config | {"rope_theta": 1.0}))
+    assert read_architecture(first) != read_architecture(second)
+
+
+def test_an_incomplete_file_of_weights_is_another_architecture(students: list[Path]) -> None:
+    weights = load_file(students[0] / "model.safetensors")
+    before = read_architecture(students[0])
+    save_file(dict(list(weights.items())[1:]), students[0] / "model.safetensors")
+    assert read_architecture(students[0]) != before
 
 
 def test_a_task_in_two_of_the_names_is_run_once(student: Path, stand_in_release: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,20 @@ import pytest
 pytest.importorskip("vllm", reason="`make test-vllm` has an environment with vLLM")
 
 import lm_eval
+import torch
 import yaml
 from pretrained import unpack
 from support import ROOT
+from transformers import AutoModelForCausalLM
 from vllm import ModelRegistry
 
+from cot_distill_datasets.evaluation import engines
 from cot_distill_datasets.evaluation.results import Student, read_scores
-from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
+from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate, evaluate_students
 from cot_distill_datasets.release.build import build
 from cot_distill_datasets.sources import arith
+from cot_distill_datasets.training.data import load_rows
+from cot_distill_datasets.training.models import write_untrained_demo
 
 
 BIN = Path(sys.executable).parent
@@ -79,10 +85,58 @@ def test_evaluate_records_the_same_answers_and_token_counts_with_both_backends(w
     assert "--backend vllm" in vllm_score.command and not vllm_score.estimated
 
 
+@pytest.mark.filterwarnings("ignore:Unclosed context:ResourceWarning")  # vLLM does not close those of its sockets
+def test_students_of_one_architecture_share_an_engine_and_answer_as_with_their_own(
+    project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project_dir)
+    first, second, smaller = tmp_path / "first", tmp_path / "second", tmp_path / "smaller"
+    _write_random(first, "demo", seed=1)
+    _write_random(second, "demo", seed=2)
+    _write_random(smaller, "demo-small", seed=1)
+    starts = []
+    load = engines._load_model
+    monkeypatch.setattr(engines, "_load_model", lambda *args: starts.append(args[0]["pretrained"]) or load(*args))
+
+    shared = _shots_samples(first, smaller, second)
+    assert starts == [str(folder) for folder in (smaller, first, smaller)]  # the first one checks its prompts
+    swapped = _shots_samples(second, first)  # now the second has a fresh engine
+    assert starts[3:] == [str(second)]
+
+    assert shared[first] == swapped[first] and shared[second] == swapped[second]
+    pairs = zip(map(json.loads, shared[first]), map(json.loads, shared[second]), strict=True)
+    assert sum(a["resps"] != b["resps"] for a, b in pairs) == len(shared[first])
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "training/recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_vllm_supports_the_architecture_of_every_recipe(recipe: Path) -> None:
     model = yaml.safe_load(recipe.read_text())["model_name_or_path"]
     assert ARCHITECTURES[model] in ModelRegistry.get_supported_archs()
+
+
+def _write_random(folder: Path, student: str, seed: int) -> None:
+    """Write a student whose answers depend on the prompt: the layers outweigh the tied embeddings."""
+    write_untrained_demo(folder, student, seed=seed)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for weights in model.model.layers.parameters():
+            weights.mul_(8 if weights.ndim == 2 else 1)
+    model.save_pretrained(folder)
+
+
+def _shots_samples(*folders: Path) -> dict[Path, list[str]]:
+    """Evaluate in one call on prompts longer than four blocks of vLLM's cache (128 tokens), and return the samples."""
+    exemplars = load_rows("oracle-l6-arith").select(range(6)).to_list()
+    config = EvaluationConfig(backend="vllm", limit=10, exemplars=exemplars)
+    for folder in folders:
+        shutil.rmtree(folder / "results", ignore_errors=True)
+    samples = {}
+    for student, _ in evaluate_students([Student.open(folder) for folder in folders], ["cot_arith"], config):
+        (path,) = student.folder.rglob("samples_cot_arith_*.jsonl")
+        samples[student.folder] = path.read_text().splitlines()
+        prompt = json.loads(samples[student.folder][0])["arguments"]["gen_args_0"]["arg_0"]
+        assert len(student.tokenizer.encode(prompt)) > 4 * 128
+    return samples
 
 
 def _vllm_answers(student: str, dtype: str) -> list[str]:
