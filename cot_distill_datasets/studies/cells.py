@@ -53,8 +53,8 @@ def lease(planned: PlannedCell, wait: float = 1.5 * LEASE_SECONDS) -> Iterator[N
 
 
 def lease_file(planned: PlannedCell) -> Path:
-    """Return the file that exists while a worker has the cell."""
-    return planned.student.with_name(f".{planned.key}.lock")
+    """Return the file that exists while a worker has the cell. `.KEY.lock` is the lock of `atomic_dir`."""
+    return planned.student.with_name(f".{planned.key}.lease")
 
 
 def log_file(planned: PlannedCell) -> Path:

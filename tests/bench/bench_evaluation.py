@@ -82,7 +82,7 @@ def _compare_calls() -> None:
             shutil.rmtree(student / "results")
         apart = sum(_seconds(folder, [student]) for student in students)
     print(
-        f"{STUDENTS} students in one call {together:.0f} s, in {STUDENTS} calls {apart:.0f} s: {apart / together:.1f}"
+        f"{STUDENTS} students: one call {together:.0f} s, {STUDENTS} calls {apart:.0f} s, ratio {apart / together:.1f}"
     )
 
 
