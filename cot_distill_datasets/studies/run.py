@@ -23,7 +23,7 @@ from ..errors import CotDistillError
 from ..messages import message
 from . import cells as worker
 from .plan import Plan, PlannedCell, write_questions
-from .records import write_outcomes
+from .records import outcomes, write_outcomes
 from .status import status_table
 
 
@@ -50,7 +50,19 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
         ray.shutdown()
     if any(plan.is_complete(planned) for planned in plan.cells):
         write_outcomes(plan)
+        if keep == "best":
+            _delete_all_but_best(plan)
     return progress.failed
+
+
+def _delete_all_but_best(plan: Plan) -> None:
+    """Delete the complete students of every config but each student's most accurate one on each benchmark."""
+    arm = ["student", "benchmark", "config"]
+    scores = outcomes(plan).group_by(arm).aggregate([("correct", "mean")]).sort_by("correct_mean").to_pylist()
+    best = {(row["student"], row["benchmark"]): row["config"] for row in scores}  # the last one is the most accurate
+    for planned in filter(plan.is_complete, plan.cells):
+        if best[planned.cell.label, planned.cell.benchmark] != planned.cell.config:
+            worker.delete_student(planned)
 
 
 def _start_ray() -> Any:
@@ -122,8 +134,9 @@ class _Scheduler:
             if group in training and len(members) < EVALUATED_AT_ONCE:
                 continue
             self.trained = [planned for planned in self.trained if planned.group != group]
-            for start in range(0, len(members), EVALUATED_AT_ONCE):
-                part = members[start : start + EVALUATED_AT_ONCE]
+            alone = [[planned] for planned in members if self.attempts[planned.key]]  # one of them broke its group
+            rest = [planned for planned in members if not self.attempts[planned.key]]
+            for part in alone + [rest[n : n + EVALUATED_AT_ONCE] for n in range(0, len(rest), EVALUATED_AT_ONCE)]:
                 reference = self.evaluate.remote(
                     Path.cwd(), self.plan.study, part, self.plan.folder / "records", self.plan.exemplars, self.threads
                 )
@@ -133,7 +146,8 @@ class _Scheduler:
         if isinstance(error, worker.CellIsTakenError):
             self._wait_for(cells)
             return
-        for planned in cells:
+        self._finish([planned for planned in cells if self.plan.is_complete(planned)])
+        for planned in [planned for planned in cells if not self.plan.is_complete(planned)]:
             self.attempts[planned.key] += 1
             if self.attempts[planned.key] >= ATTEMPTS:
                 self.progress.fail(planned, str(error))

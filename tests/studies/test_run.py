@@ -15,6 +15,8 @@ import pytest
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.studies.cells import CellIsTakenError, lease
 from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.records import write_record
+from cot_distill_datasets.studies.run import run_study
 from cot_distill_datasets.studies.study import load_study
 
 
@@ -91,6 +93,22 @@ def test_a_killed_study_is_resumed_with_the_same_outcomes_and_a_complete_one_doe
     assert _trainings() == trainings and _outcomes().equals(resumed)
     assert main(COMMAND[3:]) == 0
     assert main(["study", "report", "small.yaml", "--out", "out"]) == 0
+
+
+def test_only_the_most_accurate_students_are_kept_if_asked(study_file: StudyFile) -> None:
+    study_file(seeds=[1, 2])
+    plan = _plan()
+    for planned in plan.cells:
+        planned.student.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"id": str(n), "correct": n == 0 and planned.cell.config == "answer-arith", "flexible_correct": None,
+             "no_answer": False, "truncated": False, "output_tokens": 1}
+            for n in range(2)
+        ]  # fmt: skip
+        write_record(plan.record(planned, "cot_arith"), rows, {})
+    assert run_study(plan, keep="best") == {}
+    kept = {planned.cell.config for planned in plan.cells if planned.student.exists()}
+    assert kept == {"answer-arith"}
 
 
 @pytest.mark.slow
