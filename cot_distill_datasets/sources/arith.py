@@ -135,8 +135,9 @@ def splits() -> tuple[list[Problem], list[Problem]]:
     return problems[TEST_SIZE:], problems[:TEST_SIZE]
 
 
-def eval_items(count: int = TEST_SIZE) -> list[EvalItem]:
+def eval_items(count: int | None = None) -> list[EvalItem]:
     """Return the test split, or `count` test questions: further ones share no arithmetic with it or the training."""
+    count = count or TEST_SIZE
     problems = generate(max(count, TEST_SIZE) + TRAIN_SIZE)
     test = [*problems[:TEST_SIZE], *problems[TEST_SIZE + TRAIN_SIZE :]][:count]
     return [EvalItem(p.question, [], p.answer, f"arith/test#{index}") for index, p in enumerate(test)]

@@ -56,8 +56,7 @@ def read_test_splits(
 
 def embedded_split(name: str, count: int | None = None) -> list[EvalItem]:
     """Return the test split of an embedded benchmark, which is generated, or `count` test questions."""
-    items = {"arith": arith.eval_items}[name]
-    return items(count) if count else items()
+    return {"arith": arith.eval_items}[name](count)
 
 
 def _from_file(name: str, benchmarks: Path | None, upstream: Path | None) -> list[EvalItem] | None:

@@ -157,7 +157,7 @@ def test_every_command_of_the_card_reads_the_folder_and_the_task(
     monkeypatch.setattr("sys.argv", ["lm_eval", *commands["lm_eval"]])
     harness = HarnessCLI().parse_args()
     assert commands["hf"][:4] == ["upload", "USER/demo-oracle-l3-arith", str(moved), "."]
-    assert (evaluate.student, evaluate.tasks) == (moved, ["cot_arith"])
+    assert (evaluate.students, evaluate.tasks) == ([moved], ["cot_arith"])
     assert (harness.model_args, harness.output_path) == ({"pretrained": str(moved)}, f"{moved}/results")
 
 
