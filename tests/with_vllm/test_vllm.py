@@ -45,6 +45,8 @@ ARCHITECTURES = {
     **{f"bigscience/bloom-{size}": "BloomForCausalLM" for size in ("560m", "1b1", "1b7", "3b")},
     "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM",
     "runs/demo/untrained": "LlamaForCausalLM",
+    "runs/demo-small/untrained": "LlamaForCausalLM",
+    "runs/demo-large/untrained": "LlamaForCausalLM",
 }
 
 
