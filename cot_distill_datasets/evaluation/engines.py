@@ -69,7 +69,7 @@ class Engine:
         if student == self._student:
             return
         message(f"Loading {student}.")
-        # With `data_parallel_size`, lm-eval starts vLLM anew for each task (`vllm_causallms.py`).
+        # With `data_parallel_size`, lm-eval starts vLLM again for each task (`vllm_causallms.py`).
         is_kept = self._backend == "vllm" and int(arguments.get("data_parallel_size", 1)) == 1
         try:
             if is_kept and architecture == self._architecture:
@@ -79,7 +79,7 @@ class Engine:
                 self.model = _load_model(arguments, self._backend)
         except CotDistillError:
             raise
-        except Exception as error:  # three libraries' errors for broken weights and unknown arguments share no class
+        except Exception as error:  # the errors of three libraries have no common base class
             raise CotDistillError(f"Cannot load {student} with {arguments}: {error}") from error
         self._student, self._architecture = student, architecture
 

@@ -48,7 +48,7 @@ _FORBIDDEN_MODEL_ARGS = {
 _IRRELEVANT_ARGS = {"batch_size", "device", "gpu_memory_utilization", "max_batch_size"}  # they do not change answers
 _LIBRARIES = ("cot-distill", "lm_eval", "transformers", "torch", "vllm")
 
-# lm-eval's own way without git, which prints "fatal: not a git repository" wherever there is none.
+# lm-eval's own way without git, which prints "fatal: not a git repository" outside a repository.
 evaluator.get_git_commit_hash = lambda: get_commit_from_path(os.getcwd())
 
 

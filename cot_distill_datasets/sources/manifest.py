@@ -116,8 +116,8 @@ def _git(command: str, source: str, *more: str) -> None:
     if failed:
         lines = stderr.decode(errors="replace").strip().splitlines()
         reason = next((line for line in lines if line.startswith("fatal: ")), "".join(lines[-1:]))
-        message = f"git cannot clone {source}: {reason.removeprefix('fatal: ')}"
-        raise CotDistillError(_CREDENTIALS.sub("//", message))
+        text = f"git cannot clone {source}: {reason.removeprefix('fatal: ')}"
+        raise CotDistillError(_CREDENTIALS.sub("//", text))
 
 
 def data_folder(upstream: Path) -> Path:

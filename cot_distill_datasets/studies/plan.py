@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..evaluation.tasks import rows as test_rows
 from ..evaluation.tasks import task_version
 from ..files import atomic_write, find_file
 from ..grading.answers import GRADER_VERSION
-from ..names import DEMO_STUDENTS, untrained_dir
+from ..names import DEMO_STUDENTS, ConfigName, untrained_dir
 from ..provenance import NOT_HASHED
 from ..training.data import load_rows, rows_hash, select_questions
 from .study import UNTRAINED, Cell, Study
@@ -119,7 +120,7 @@ def write_questions(plan: Plan) -> None:
 
 
 def _benchmark(config: str) -> str:
-    return config.rpartition("-")[2]
+    return ConfigName.parse(config).benchmark
 
 
 def _words(rows: Dataset) -> list[int]:
@@ -155,17 +156,16 @@ def _shared_questions(
 
 def _separation(rows: Mapping[str, Dataset]) -> dict[tuple[str, str], tuple[float, float]]:
     """Return, for adjacent levels of one teacher, the share of questions whose finer text is longer."""
-    levels = sorted(config for config in rows if "-l" in config)
+    names = [name for name in map(ConfigName.parse, rows) if name.granularity]
+    names.sort(key=lambda name: (name.teacher, name.format, name.benchmark, name.granularity))
     pairs = {}
-    for coarse in levels:
-        teacher, level, *rest = coarse.split("-")
-        finer = [name for name in levels if name.split("-")[:1] == [teacher] and name.split("-")[2:] == rest]
-        fine = min((name for name in finer if name.split("-")[1] > level), default=None)
-        if fine:
-            before = dict(zip(rows[coarse]["id"], _words(rows[coarse])))
-            both = [(before[id_], words) for id_, words in zip(rows[fine]["id"], _words(rows[fine])) if id_ in before]
+    for coarse, fine in pairwise(names):
+        if replace(fine, granularity=coarse.granularity) == coarse:
+            before, after = (zip(part["id"], _words(part)) for part in (rows[str(coarse)], rows[str(fine)]))
+            known = dict(before)
+            both = [(known[id_], count) for id_, count in after if id_ in known]
             longer = statistics.fmean(b > a for a, b in both)
-            pairs[coarse, fine] = (longer, statistics.median(b / max(a, 1) for a, b in both))
+            pairs[str(coarse), str(fine)] = (longer, statistics.median(b / max(a, 1) for a, b in both))
     return pairs
 
 
@@ -177,6 +177,7 @@ class _Planner:
     hashes: Mapping[str, str]
     words: Mapping[str, float]
     exemplars: Mapping[str, list[dict[str, Any]]]
+    tokens: dict[tuple[str, ...], int] = field(default_factory=dict)  # by config, model and revision
 
     def plan(self, cell: Cell) -> PlannedCell:
         """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
@@ -236,9 +237,12 @@ class _Planner:
 
     def _tokens(self, config: str, recipe: Mapping[str, Any]) -> int:
         """Return the supervised tokens of one epoch: those of the completions, and an EOS token each."""
-        tokenizer = _tokenizer(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
-        texts = [completion[0]["content"] for completion in self.rows[config]["completion"]]
-        return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) + len(texts)
+        model = recipe["model_name_or_path"], recipe.get("model_revision") or "main"
+        if (config, *model) not in self.tokens:  # every seed has the same
+            texts = [completion[0]["content"] for completion in self.rows[config]["completion"]]
+            tokens = _tokenizer(*model)(texts, add_special_tokens=False)["input_ids"]
+            self.tokens[config, *model] = sum(map(len, tokens)) + len(texts)
+        return self.tokens[config, *model]
 
     def _epochs(self, cell: Cell, recipe: Mapping[str, Any]) -> dict[str, float]:
         """Return the epochs that give an arm as many supervised tokens as the reference arm."""

@@ -60,9 +60,7 @@ def write_record(path: Path, rows: list[dict[str, Any]], facts: dict[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(rows, schema=_SCHEMA)
     metadata = {_METADATA: json.dumps({"version": VERSION} | facts, sort_keys=True).encode()}
-    staged = path.with_name(f".{path.name}.new")
-    pq.write_table(table.replace_schema_metadata(metadata), staged, compression="zstd")
-    os.replace(staged, path)
+    _write_table(path, table.replace_schema_metadata(metadata))
 
 
 def read_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -109,7 +107,12 @@ def outcomes(plan: Plan) -> pa.Table:
 def write_outcomes(plan: Plan) -> Path:
     """Write `outcomes.parquet`, from which every number of a report is computed."""
     path = plan.folder / OUTCOMES
-    staged = path.with_name(f".{path.name}.new")
-    pq.write_table(outcomes(plan), staged, compression="zstd")
-    os.replace(staged, path)
+    _write_table(path, outcomes(plan))
     return path
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file that exists in full or not at all."""
+    staged = path.with_name(f".{path.name}.new")
+    pq.write_table(table, staged, compression="zstd")
+    os.replace(staged, path)
