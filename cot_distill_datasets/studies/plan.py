@@ -12,7 +12,6 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,17 @@ import yaml
 from datasets import Dataset
 
 from ..errors import CotDistillError
-from ..evaluation.results import hash_files
-from ..evaluation.tasks import rows as test_rows
 from ..evaluation.tasks import task_version
 from ..files import atomic_write, find_file
 from ..grading.answers import GRADER_VERSION
-from ..names import DEMO_STUDENTS, ConfigName, untrained_dir
-from ..provenance import NOT_HASHED
+from ..names import ConfigName
 from ..training.data import load_rows, rows_hash, select_questions
+from .keys import NOT_HASHED, argument_defaults, base_hash, digest, questions_hash
 from .study import UNTRAINED, Cell, Study
 
 
 QUESTIONS = "questions.json"  # the shared questions of each benchmark, written at the first run
 MATCH_LIMIT = 4  # an arm whose epochs would change by more than this factor cannot be matched by tokens
-# The base model and template are hashed by their content.
-_HASHED_APART = (*NOT_HASHED, "student", "model_name_or_path", "model_revision")
 SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the longer text at the finer level
 
 
@@ -182,8 +177,8 @@ class _Planner:
     def plan(self, cell: Cell) -> PlannedCell:
         """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
         path = find_file(cell.student, "training/recipes", ".yaml")
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8")) | dict(cell.arguments)
-        base = _base_hash(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
+        recipe = argument_defaults() | yaml.safe_load(path.read_text(encoding="utf-8")) | dict(cell.arguments)
+        base = base_hash(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
         template = recipe.get("chat_template_path")
         parts: dict[str, Any] = {
             "base": base,
@@ -198,9 +193,9 @@ class _Planner:
             arguments += ["--untrained", "true"]
         else:
             recipe |= self._epochs(cell, recipe)
-            parts |= {name: value for name, value in recipe.items() if not name.startswith(_HASHED_APART)}
+            parts |= {name: value for name, value in recipe.items() if not name.startswith(NOT_HASHED)}
             parts |= {"rows": self.hashes[cell.config], "seed": cell.seed, "config": cell.config}
-            tokens = round(self._tokens(cell.config, recipe) * float(recipe.get("num_train_epochs", 3)))
+            tokens = round(self._tokens(cell.config, recipe) * float(recipe["num_train_epochs"]))
             arguments += [
                 "--dataset_name",
                 self.study.dataset,
@@ -212,12 +207,12 @@ class _Planner:
             arguments += [part for name, value in self._changed(cell, recipe) for part in (f"--{name}", value)]
             if self.study.questions == "shared":
                 arguments += ["--question_ids", str(self.folder / QUESTIONS)]
-        key = _digest(parts)
+        key = digest(parts)
         records = {
             task: f"{cell.name}.{task}.{self._record_key(key, cell, task)}.parquet"
             for task in self.study.tasks_of(cell)
         }
-        group = _digest([base, parts["template"], parts["tokens"], list(records)])
+        group = digest([base, parts["template"], parts["tokens"], list(records)])
         arguments += ["--output_dir", f"runs/cells/{key}"]
         words = round(self.words.get(cell.config, 0.0), 1)
         return PlannedCell(cell, key, arguments, records, tokens, words, group)
@@ -232,8 +227,8 @@ class _Planner:
 
     def _record_key(self, key: str, cell: Cell, task: str) -> str:
         shown = [row["id"] for row in self.exemplars[cell.benchmark][: cell.shots]]
-        questions = _test_hash(task, self.study.dataset, self.study.test_questions)
-        return _digest([key, task, task_version(task), GRADER_VERSION, questions, shown])
+        questions = questions_hash(task, self.study.dataset, self.study.test_questions)
+        return digest([key, task, task_version(task), GRADER_VERSION, questions, shown])
 
     def _tokens(self, config: str, recipe: Mapping[str, Any]) -> int:
         """Return the supervised tokens of one epoch: those of the completions, and an EOS token each."""
@@ -256,21 +251,7 @@ class _Planner:
                 f"{cell.config} cannot be matched: it would need {factor:.2f} times the epochs of "
                 f"{self.study.reference} (allowed: {1 / MATCH_LIMIT:g} to {MATCH_LIMIT:g})."
             )
-        return {"num_train_epochs": round(float(recipe.get("num_train_epochs", 3)) * factor, 3)}
-
-
-@lru_cache
-def _base_hash(name: str, revision: str) -> str:
-    """Return the hash of a base model's files, or its commit on the Hub."""
-    if name in {str(untrained_dir(student)) for student in DEMO_STUDENTS}:
-        from ..training.models import ensure_demo_student
-
-        ensure_demo_student(name)
-    if Path(name).is_dir():
-        return hash_files(Path(name))
-    from transformers import AutoConfig
-
-    return str(AutoConfig.from_pretrained(name, revision=revision)._commit_hash)
+        return {"num_train_epochs": round(float(recipe["num_train_epochs"]) * factor, 3)}
 
 
 @lru_cache
@@ -278,13 +259,3 @@ def _tokenizer(name: str, revision: str) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(name, revision=revision)
-
-
-@lru_cache
-def _test_hash(task: str, dataset: str, test_questions: int | None) -> str:
-    split = test_rows(task.removeprefix("cot_").removesuffix("_paper"), dataset, test_questions)["test"]
-    return _digest([list(split["id"]), list(split["answer"])])
-
-
-def _digest(value: Any) -> str:
-    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ import yaml
 from support import ROOT
 
 from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.studies import keys as key_parts
 from cot_distill_datasets.studies import plan as planning
 from cot_distill_datasets.studies.plan import Plan, make_plan, write_questions
 from cot_distill_datasets.studies.study import load_study
@@ -22,7 +23,7 @@ RECIPE = ROOT / "training/recipes/demo.yaml"
 
 @pytest.fixture(autouse=True)
 def _without_cache() -> None:
-    for function in (planning._base_hash, planning._tokenizer, planning._test_hash):
+    for function in (key_parts.base_hash, planning._tokenizer, key_parts.questions_hash):
         function.cache_clear()
 
 
@@ -54,15 +55,34 @@ def test_a_key_changes_with_the_template_and_the_base_weights(plan: Callable[...
     base = shutil.copytree("runs/demo/untrained", tmp_path / "base")
     first = _keys(plan(students=_own_recipe(model_name_or_path=str(base))))
     template = _keys(plan(students=_own_recipe(model_name_or_path=str(base), chat_template_path="gemma")))
-    (base / "generation_config.json").write_text('{"eos_token_id": 2}')
-    planning._base_hash.cache_clear()
-    changed = _keys(plan(students=_own_recipe(model_name_or_path=str(base))))
-    assert len({keys["oracle-l3-arith"] for keys in (first, template, changed)}) == 3
+    changed = [template]
+    for name in ("generation_config.json", "config.json", "tokenizer.json", "model.safetensors"):
+        (base / name).write_bytes((base / name).read_bytes().replace(b"2", b"3", 1))
+        key_parts.base_hash.cache_clear()
+        changed.append(_keys(plan(students=_own_recipe(model_name_or_path=str(base)))))
+    assert len({keys["oracle-l3-arith"] for keys in (first, *changed)}) == 6
 
 
 def test_a_key_does_not_change_with_where_and_how_a_run_computes(plan: Callable[..., Plan]) -> None:
     other = plan(students=_own_recipe(per_device_train_batch_size=4, logging_steps=1), threads=2, gpus=1.0)
     assert _keys(plan()) == _keys(other)
+
+
+def test_a_key_does_not_change_with_a_default_that_a_recipe_states(plan: Callable[..., Plan]) -> None:
+    assert _keys(plan()) == _keys(plan(students=_own_recipe(lr_scheduler_type="cosine")))
+    assert _keys(plan()) != _keys(plan(students=_own_recipe(lr_scheduler_type="linear")))
+
+
+def test_a_base_model_has_one_key_whatever_version_of_transformers_wrote_it(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    base = shutil.copytree("runs/demo/untrained", tmp_path / "base")
+    first = _keys(plan(students=_own_recipe(model_name_or_path=str(base))))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"transformers_version": "4.57.6"}))
+    (base / "tokenizer_config.json").write_text("{}")
+    key_parts.base_hash.cache_clear()
+    assert _keys(plan(students=_own_recipe(model_name_or_path=str(base)))) == first
 
 
 def test_a_new_task_or_number_of_questions_needs_a_new_record_and_no_training(plan: Callable[..., Plan]) -> None:
