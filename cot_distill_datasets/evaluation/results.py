@@ -19,11 +19,18 @@ from ..chat import template_sha256
 from ..errors import CotDistillError
 from ..messages import message
 from ..provenance import PROVENANCE, Provenance, read_provenance
-from .samples import COT_DISTILL_KEY, STRICT, find_results, load_result, load_samples, readable, samples_file
+from .samples import (
+    COT_DISTILL_KEY,
+    find_results,
+    load_result,
+    load_samples,
+    outcomes,
+    readable,
+    samples_file,
+)
 from .scores import Score
 
 
-FLEXIBLE = "flexible-extract"
 RESULTS = "results"  # the folder below a student that holds its results
 _HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # of the files that decide answers
 
@@ -117,32 +124,31 @@ def score_samples(
     Raises ValueError or TypeError if a sample has a value that neither lm-eval nor our grader writes.
     """
     for sample in samples:
-        _check_sample(sample)
-    filters = dict.fromkeys(sample["filter"] for sample in samples)
-    headline = STRICT if STRICT in filters else next(iter(filters))
-    first, flexible = ([s for s in samples if s["filter"] == name] for name in (headline, FLEXIBLE))
-    finished = [sample for sample in first if sample["finish_reason"] != "length"]
+        _check_text(sample)
+    rows = outcomes(samples)
+    first = samples[0]
     questions = result["n-samples"][task]
-    if len(first) != questions["effective"]:
-        raise ValueError(f"{len(first)} samples of {questions['effective']} questions")
+    if len(rows) != questions["effective"]:
+        raise ValueError(f"{len(rows)} samples of {questions['effective']} questions")
+    flexible = [row["flexible_correct"] for row in rows]
     return Score(
         student=student,
         task=task,
         version=float(result["versions"][task]),
-        n=len(first),
-        limit=len(first) if questions["effective"] < questions["original"] else None,  # `--limit`, or `--samples`
-        correct=_count(first, "exact_match"),
-        flexible_correct=_count(flexible, "exact_match") if flexible else None,
-        no_answer=_count(first, "no_answer"),
-        truncated=len(first) - len(finished),
-        finished_correct=_count(finished, "exact_match"),
-        timed_out=_count(first, "timed_out") if "timed_out" in first[0] else 0,  # a metric of LaTeX tasks
-        mean_output_tokens=round(sum(sample["output_tokens"] for sample in first) / len(first), 1),
+        n=len(rows),
+        limit=len(rows) if questions["effective"] < questions["original"] else None,  # `--limit`, or `--samples`
+        correct=sum(row["correct"] for row in rows),
+        flexible_correct=None if None in flexible else sum(flexible),
+        no_answer=sum(row["no_answer"] for row in rows),
+        truncated=sum(row["truncated"] for row in rows),
+        finished_correct=sum(row["correct"] and not row["truncated"] for row in rows),
+        timed_out=sum(row["timed_out"] for row in rows),
+        mean_output_tokens=round(sum(row["output_tokens"] for row in rows) / len(rows), 1),
         estimated=estimated,
         command=_command(task, result),
-        prompt=first[0]["doc"]["prompt"][0]["content"],
-        gold=first[0]["doc"]["answer"],
-        answer=first[0]["resps"][0][0],
+        prompt=first["doc"]["prompt"][0]["content"],
+        gold=first["doc"]["answer"],
+        answer=first["resps"][0][0],
     )
 
 
@@ -218,14 +224,6 @@ def _tasks(path: Path) -> list[str]:
     return [task for task in load_result(path)["results"] if split_for_task(task) in TEST_SPLITS]
 
 
-def _check_sample(sample: Sample) -> None:
+def _check_text(sample: Sample) -> None:
     texts = [sample["doc"]["prompt"][0]["content"], sample["doc"]["answer"], sample["resps"][0][0]]
     "".join(texts).encode()  # a number is a TypeError, a lone surrogate a ValueError
-    if sample["finish_reason"] not in ("stop", "length") or not 0 <= sample["output_tokens"] < 10**9:
-        raise ValueError(f"finish_reason {sample['finish_reason']!r} after {sample['output_tokens']!r} tokens")
-
-
-def _count(samples: Sequence[Sample], metric: str) -> int:
-    if wrong := [sample[metric] for sample in samples if sample[metric] not in (0, 1)]:
-        raise ValueError(f"{metric} is {wrong[0]!r}")
-    return int(sum(sample[metric] for sample in samples))

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ..files import recover
 
 
 STRICT = "strict-match"  # the filter that decides a score, if a task has it
+FLEXIBLE = "flexible-extract"
 COT_DISTILL_KEY = "cot_distill"  # the key of a results file that says how `cot-distill evaluate` wrote it
 _RESULT_KEYS = ("results", "versions", "config", "n-shot", "n-samples")
 # Raised by a file with a different layout.
@@ -56,6 +57,42 @@ def load_samples(path: Path) -> list[dict[str, Any]]:
     """Load the lines of a samples file."""
     with path.open(encoding="utf-8") as lines:  # not `splitlines`: an answer may hold U+2028
         return [json.loads(line) for line in lines]
+
+
+def outcomes(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per question: the headline filter's verdict, the flexible filter's, and how the answer ended.
+
+    `flexible_correct` is null for a task with one filter. Every number of a report is computed from these rows. Raises
+    ValueError, TypeError or LookupError if a sample has a value that neither lm-eval nor our grader writes.
+    """
+    filters = list(dict.fromkeys(sample["filter"] for sample in samples))
+    headline = STRICT if STRICT in filters else filters[0]
+    flexible = {s["doc_id"]: _flag(s, "exact_match") for s in samples if s["filter"] == FLEXIBLE}
+    return [
+        {
+            "id": sample["doc"]["id"],
+            "correct": _flag(sample, "exact_match"),
+            "flexible_correct": flexible[sample["doc_id"]] if flexible else None,
+            "no_answer": _flag(sample, "no_answer"),
+            "timed_out": "timed_out" in sample and _flag(sample, "timed_out"),  # a metric of LaTeX tasks
+            "truncated": _ending(sample) == "length",
+            "output_tokens": sample["output_tokens"],
+        }
+        for sample in samples
+        if sample["filter"] == headline
+    ]
+
+
+def _flag(sample: dict[str, Any], metric: str) -> bool:
+    if sample[metric] not in (0, 1):
+        raise ValueError(f"{metric} is {sample[metric]!r}")
+    return bool(sample[metric])
+
+
+def _ending(sample: dict[str, Any]) -> Any:
+    if sample["finish_reason"] not in ("stop", "length") or not 0 <= sample["output_tokens"] < 10**9:
+        raise ValueError(f"finish_reason {sample['finish_reason']!r} after {sample['output_tokens']!r} tokens")
+    return sample["finish_reason"]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ..errors import CotDistillError
 from ..files import resource
 from ..provenance import readable_provenance
 from .plan import PlannedCell
-from .records import record_rows, write_record
+from .records import write_record
 from .study import UNTRAINED, Study
 
 
@@ -148,6 +148,7 @@ def _evaluate_alike(
     """Evaluate cells on the same prompts in one call, and write the records of each as soon as it is evaluated."""
     from ..evaluation.results import Student
     from ..evaluation.run import EvaluationConfig, evaluate_students, read_answers
+    from ..evaluation.samples import outcomes
 
     config = EvaluationConfig(
         backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars
@@ -159,7 +160,7 @@ def _evaluate_alike(
             for planned in cells:
                 if planned.student == student.folder:
                     facts = _facts(planned, student, task, result)
-                    write_record(records / planned.records[task], record_rows(samples), facts)
+                    write_record(records / planned.records[task], outcomes(samples), facts)
 
 
 def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import CotDistillError
-from ..evaluation.results import FLEXIBLE, Sample
-from ..evaluation.samples import STRICT
 from .plan import Plan
 
 
@@ -34,25 +32,6 @@ _SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"cot_distill"
-
-
-def record_rows(samples: list[Sample]) -> list[dict[str, Any]]:
-    """Return the rows of a record: the samples of the headline filter, with the flexible filter's verdict."""
-    filters = {sample["filter"] for sample in samples}
-    headline = STRICT if STRICT in filters else min(filters)
-    flexible = {sample["doc_id"]: sample["exact_match"] for sample in samples if sample["filter"] == FLEXIBLE}
-    return [
-        {
-            "id": sample["doc"]["id"],
-            "correct": bool(sample["exact_match"]),
-            "flexible_correct": bool(flexible[sample["doc_id"]]) if flexible else None,
-            "no_answer": bool(sample["no_answer"]),
-            "truncated": sample["finish_reason"] == "length",
-            "output_tokens": sample["output_tokens"],
-        }
-        for sample in samples
-        if sample["filter"] == headline
-    ]
 
 
 def write_record(path: Path, rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:

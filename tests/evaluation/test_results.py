@@ -56,15 +56,15 @@ def _change_samples(student: Path, change: Callable[[dict[str, object]], None]) 
 
 
 def test_a_score_counts_the_samples() -> None:
-    doc = {"prompt": [{"role": "user", "content": "2 + 2?"}], "answer": "4"}
+    doc = {"id": "arith-1", "prompt": [{"role": "user", "content": "2 + 2?"}], "answer": "4"}
     strict = [
         {"exact_match": 1, "no_answer": 0, "finish_reason": "stop", "output_tokens": 10, "timed_out": 0},
         {"exact_match": 0, "no_answer": 1, "finish_reason": "length", "output_tokens": 30, "timed_out": 0},
         {"exact_match": 0, "no_answer": 0, "finish_reason": "stop", "output_tokens": 20, "timed_out": 1},
     ]
     shared = {"doc": doc, "resps": [["The answer is 4"]]}
-    samples = [shared | sample | {"filter": "strict-match"} for sample in strict]
-    samples += [shared | sample | {"filter": "flexible-extract", "exact_match": 1} for sample in strict]
+    samples = [shared | sample | {"filter": "strict-match", "doc_id": n} for n, sample in enumerate(strict)]
+    samples += [sample | {"filter": "flexible-extract", "exact_match": 1} for sample in samples]
     command = ["cot-distill", "evaluate", "runs/my student", "--tasks", "cot_arith"]
     result = {"versions": {"cot_arith": 1.0}, "config": {"limit": 3.0}, "cot_distill": {"command": command}}
     result["n-samples"] = {"cot_arith": {"original": 500, "effective": 3}}

@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cot_distill_datasets.errors import CotDistillError
+from cot_distill_datasets.evaluation.samples import outcomes
 from cot_distill_datasets.studies import records
-from cot_distill_datasets.studies.records import read_record, record_rows, write_record
+from cot_distill_datasets.studies.records import read_record, write_record
 
 
 def _sample(doc_id: int, filter_: str, correct: int, finish: str = "stop") -> dict[str, object]:
@@ -27,7 +28,7 @@ SAMPLES = [
 
 def test_a_record_has_one_row_per_question_with_both_verdicts(tmp_path: Path) -> None:
     path = tmp_path / "records/cell.parquet"
-    write_record(path, record_rows(SAMPLES), {"key": "k"})
+    write_record(path, outcomes(SAMPLES), {"key": "k"})
     table, facts = read_record(path)
     assert table.to_pylist() == [
         {"id": "arith-0", "correct": True, "flexible_correct": True, "no_answer": False, "truncated": False,
@@ -42,7 +43,7 @@ def test_a_record_has_one_row_per_question_with_both_verdicts(tmp_path: Path) ->
 @pytest.mark.parametrize("content", [b"", b"PAR1", None])
 def test_a_damaged_record_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "cell.parquet"
-    write_record(path, record_rows(SAMPLES), {})
+    write_record(path, outcomes(SAMPLES), {})
     path.write_bytes(path.read_bytes()[:-9] if content is None else content)
     with pytest.raises(CotDistillError, match=str(path)):
         read_record(path)
@@ -50,7 +51,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes | None) -> Non
 
 def test_a_parquet_file_that_is_no_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cell.parquet"
-    write_record(path, record_rows(SAMPLES), {})
+    write_record(path, outcomes(SAMPLES), {})
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
     with pytest.raises(CotDistillError, match=str(path)):
         read_record(path)
@@ -62,6 +63,6 @@ def test_a_record_of_another_version_is_rejected_with_both_versions(
     path = tmp_path / "cell.parquet"
     with monkeypatch.context() as patch:
         patch.setattr(records, "VERSION", 99)
-        write_record(path, record_rows(SAMPLES), {})
+        write_record(path, outcomes(SAMPLES), {})
     with pytest.raises(CotDistillError, match=rf"99.*{records.VERSION}"):
         read_record(path)
