@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +82,7 @@ def _start_ray() -> Any:
 
 
 class _Scheduler:
-    """Keeps Ray's queue filled: trainings first, and evaluations as soon as a group of students is trained."""
+    """Submits as many tasks as run at once: evaluations as soon as a group of students is trained, then trainings."""
 
     def __init__(self, ray: Any, plan: Plan, pending: list[PlannedCell], progress: _Progress, keep: Keep) -> None:
         self.ray, self.plan, self.progress, self.keep = ray, plan, progress, keep
@@ -98,13 +98,13 @@ class _Scheduler:
         self.attempts: Counter[str] = Counter()
         by_key = {planned.key: planned for planned in pending if planned not in self.trained}
         self.same_student = {key: [p for p in pending if p.key == key] for key in by_key}
-        for planned in by_key.values():
-            self._submit_training(planned)
+        self.waiting = list(by_key.values())
 
     def run(self) -> None:
-        """Run until every cell is complete or has failed."""
-        while self.running or self.trained:
+        """Run until every cell is complete or has failed. Raises CotDistillError if no node can hold a cell."""
+        while self.running or self.trained or self.waiting:
             self._submit_evaluations()
+            self._submit_trainings()
             (done, *_), _ = self.ray.wait(list(self.running), num_returns=1)
             cells, is_training = self.running.pop(done), done in self.trainings
             self.trainings.discard(done)
@@ -121,14 +121,25 @@ class _Scheduler:
                     self._finish([planned for planned in cells if planned.cell.name not in taken])
                     self._wait_for([planned for planned in cells if planned.cell.name in taken])
 
-    def _submit_training(self, planned: PlannedCell) -> None:
-        reference = self.train.remote(Path.cwd(), planned, self.threads)
-        self.trainings.add(reference)
-        self.running[reference] = [planned]
+    def _submit_trainings(self) -> None:
+        """Fill the cluster. More trainings would delay the evaluations, which Ray queues behind them."""
+        gpus, nodes = self.plan.study.gpus, [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        places = sum(_places(node, self.threads, gpus) for node in nodes)
+        if not places:
+            raise CotDistillError(
+                f"No node has the {self.threads} CPU cores and {gpus:g} GPUs that each cell needs: change `threads` "
+                "or `gpus` in the study file."
+            )
+        while self.waiting and len(self.running) < places:
+            planned = self.waiting.pop(0)
+            reference = self.train.remote(Path.cwd(), planned, self.threads)
+            self.trainings.add(reference)
+            self.running[reference] = [planned]
 
     def _submit_evaluations(self) -> None:
         """Evaluate groups of trained students that are large enough, or whose last training has ended."""
         training = {self.running[reference][0].group for reference in self.trainings}
+        training |= {planned.group for planned in self.waiting}
         for group in dict.fromkeys(planned.group for planned in self.trained):
             members = [planned for planned in self.trained if planned.group == group]
             if group in training and len(members) < EVALUATED_AT_ONCE:
@@ -152,7 +163,7 @@ class _Scheduler:
             if self.attempts[planned.key] >= ATTEMPTS:
                 self.progress.fail(planned, str(error))
             elif is_training:
-                self._submit_training(planned)
+                self.waiting.append(planned)
             else:
                 self.trained.append(planned)
 
@@ -165,13 +176,19 @@ class _Scheduler:
                 if worker.is_trained(planned):
                     self.trained.append(planned)
                 else:
-                    self._submit_training(planned)
+                    self.waiting.append(planned)
 
     def _finish(self, cells: list[PlannedCell]) -> None:
         for planned in cells:
             self.progress.complete(planned)
             if self.keep == "none" and all(map(self.plan.is_complete, self.same_student.get(planned.key, [planned]))):
                 worker.delete_student(planned)
+
+
+def _places(node: Mapping[str, float], cores: int, gpus: float) -> int:
+    """Return how many cells a node can hold at once."""
+    places = node.get("CPU", 0) // cores
+    return int(min(places, node.get("GPU", 0) / gpus)) if gpus else int(places)
 
 
 class _Progress:

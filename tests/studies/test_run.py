@@ -113,6 +113,14 @@ def test_only_the_most_accurate_students_are_kept_if_asked(study_file: StudyFile
 
 
 @pytest.mark.slow
+def test_a_cell_that_no_node_can_hold_is_bad_input(study_file: StudyFile, capsys: pytest.CaptureFixture[str]) -> None:
+    study_file(**TINY | {"threads": 999})
+    assert main(COMMAND[3:]) == 2
+    assert "999 CPU cores" in capsys.readouterr().err.splitlines()[-1]
+    assert _trainings() == []
+
+
+@pytest.mark.slow
 def test_two_runs_in_one_folder_train_no_student_twice(study_file: StudyFile) -> None:
     study_file(**TINY)
     runs = [subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True) for _ in range(2)]
