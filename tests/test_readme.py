@@ -27,7 +27,7 @@ COMMANDS = [
 ]
 INSTALLS = [
     ["install", "cot-distill"],
-    ["install", "cot-distill[train,eval]"],
+    ["install", "cot-distill[train,eval,study]"],
     ["clone", "https://github.com/EIT-NLP/Distilling-CoT-Reasoning", "../shared/upstream"],
 ]
 

@@ -30,7 +30,7 @@ def main(args: Sequence[str] | None = None) -> int:
         options = parser.parse_args(args)
         return int(options.run(options))
     except ModuleNotFoundError as error:
-        extra = {"train": "train", "demo": "train", "study": "train,study"}.get(args[0], "eval")
+        extra = {"train": "train", "demo": "train,eval,study", "study": "train,eval,study"}.get(args[0], "eval")
         library = str(error.name).partition(".")[0]
         message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
         return 2

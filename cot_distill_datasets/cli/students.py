@@ -11,7 +11,7 @@ from .parser import add_command, model_args, points, positive, usable_path
 
 
 def add_student_commands(commands: Any) -> None:
-    """Add `train`, `evaluate`, `report`, `compare`, `card` and `demo`."""
+    """Add `train`, `evaluate`, `report`, `compare` and `card`."""
     train = add_command(
         commands, _train,
         usage="%(prog)s [--accelerate PROFILE] [--config RECIPE] [ARGUMENTS]", allow_abbrev=False,
@@ -35,6 +35,9 @@ def add_student_commands(commands: Any) -> None:
     )
     evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of each task")
     evaluate.add_argument(
+        "--test-questions", type=positive, metavar="N", help="size of the test split of `arith`; default: 500"
+    )
+    evaluate.add_argument(
         "--model-args", type=model_args, default={}, metavar="NAME=VALUE,…", help="arguments of lm-eval's model"
     )
 
@@ -44,9 +47,6 @@ def add_student_commands(commands: Any) -> None:
 
     _add_compare(commands)
     add_command(commands, _card).add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
-
-    demo = add_command(commands, _demo)
-    demo.add_argument("--levels", choices=["l3", "all"], default="l3", help="granularities; default: %(default)s")
 
 
 def _add_compare(commands: Any) -> None:
@@ -85,8 +85,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     students = [Student.open(folder) for folder in dict.fromkeys(options.students)]
     tasks = [name for text in options.tasks for name in text.split(",")]
     config = EvaluationConfig(
-        backend=options.backend, release=options.release, limit=options.limit, model_args=options.model_args
-    )
+        backend=options.backend, release=options.release, limit=options.limit, model_args=options.model_args,
+        test_questions=options.test_questions,
+    )  # fmt: skip
     scores = {}
     code = 0
     for student, of_student in evaluate_students(students, tasks, config):
@@ -158,15 +159,3 @@ def _card(options: argparse.Namespace) -> int:
 def _name_limited(student: Any) -> None:
     if limited := sorted({score.task for score in student.scores.values() if score.limit}):
         message(f"Not in the card: results with --limit, of {', '.join(limited)}.")
-
-
-def _demo(options: argparse.Namespace) -> int:
-    """Build, train two students, evaluate them, write runs/demo/report.md.
-
-    cot-distill demo --levels all
-    """
-    from ..reports.tables import aligned
-    from ..studies.demo import demo
-
-    print(aligned(demo(all_levels=options.levels == "all")))
-    return 0

@@ -9,7 +9,8 @@ from .parser import Parser, add_command, usable_path
 
 
 def add_study_commands(commands: Any) -> None:
-    """Add `study run`, `study status` and `study report`."""
+    """Add `demo`, `study run`, `study status` and `study report`."""
+    add_command(commands, _demo)
     description = "Compare kinds of supervision: train and evaluate every cell of a study file."
     example = "Example: cot-distill study run arith --dry-run"
     study = commands.add_parser("study", help=description, description=description, epilog=example)
@@ -47,14 +48,19 @@ def _run(options: argparse.Namespace) -> int:
 
     cot-distill study run arith --dry-run
     """
-    from ..studies.run import run_study
     from ..studies.status import plan_page
 
     plan = _plan(options, rebase=options.rebase)
     if options.dry_run:
         print(plan_page(plan))
         return 0
-    failed = run_study(plan, keep=options.keep)
+    return _run_plan(plan, keep=options.keep)
+
+
+def _run_plan(plan: Any, **options: Any) -> int:
+    from ..studies.run import run_study
+
+    failed = run_study(plan, **options)
     for name, reason in {**plan.missing, **failed}.items():
         message(f"not done: {name}: {reason}")
     message(f"The records are in {plan.folder}.")
@@ -77,7 +83,25 @@ def _report(options: argparse.Namespace) -> int:
 
     cot-distill study report arith --out docs/results/arith
     """
+    return _report_plan(_plan(options))
+
+
+def _report_plan(plan: Any) -> int:
+    from ..reports.tables import aligned
     from ..studies.report import write_study_report
 
-    print(write_study_report(_plan(options)))
+    table = write_study_report(plan)
+    message(f"The report is in {plan.folder / 'report.md'}.")
+    print(aligned(table))
     return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """Build the embedded data, train two students, compare them with the untrained one, and report.
+
+    cot-distill demo
+    """
+    from ..studies.demo import demo_plan
+
+    plan = demo_plan()
+    return _run_plan(plan) or _report_plan(plan)

@@ -61,10 +61,11 @@ def read_scores(student: Student) -> list[Score]:
     """Return one score for each of our tasks in `{student}/results`, in the order of the benchmarks.
 
     If a task has several results, the one with the most questions is used, then the newest, so that a `--limit` run
-    never replaces a full one. Raises CotDistillError if there are no results, or one is invalid (`read_score`).
+    never replaces a full one. Results with exemplars are left out: a study asks its untrained base with some. Raises
+    CotDistillError if there are no results, or one is invalid (`read_score`).
     """
     folder = student.folder / RESULTS
-    files = find_results(folder)
+    files = [path for path in find_results(folder) if not (read_settings(path) or {}).get("exemplars")]
     if not files:
         raise CotDistillError(
             f"There are no results in {folder}: run `cot-distill evaluate {student.folder}`, or "

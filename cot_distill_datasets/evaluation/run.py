@@ -296,6 +296,7 @@ def _run_task(
 def _command(student: Path, task: str, config: EvaluationConfig) -> list[str]:
     command = ["cot-distill", "evaluate", str(student), "--tasks", task, "--backend", config.backend]
     command += ["--release", str(config.release)] if config.release else []
+    command += ["--test-questions", str(config.test_questions)] if config.test_questions else []
     if config.model_args:
         command += ["--model-args", ",".join(f"{key}={value}" for key, value in config.model_args.items())]
     return command

@@ -8,36 +8,43 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
 
-from ..evaluation.scores import Score, label
-
 
 LOSS_CURVE = "loss.png"
 
 
-def draw_scores(by_task: Mapping[str, Sequence[Score]], path: Path) -> None:
+class Bar(NamedTuple):
+    """A student in a figure: its accuracy on `n` questions, a share as its interval, and its mean output tokens."""
+
+    label: str
+    accuracy: float
+    interval: tuple[float, float]
+    n: int
+    output_tokens: float
+
+
+def draw_scores(by_task: Mapping[str, Sequence[Bar]], path: Path) -> None:
     """Draw accuracy with its interval, and mean output tokens: two panels per task."""
-    heights = [1.2 + 0.5 * len(scores) for scores in by_task.values()]
+    heights = [1.2 + 0.5 * len(bars) for bars in by_task.values()]
     figure = Figure(figsize=(9, sum(heights)), layout="constrained")
     panels = figure.subplots(len(by_task), 2, squeeze=False, width_ratios=(2, 1), height_ratios=heights)
-    for (accuracy, tokens), (task, scores) in zip(panels, by_task.items()):
-        _draw_task(accuracy, tokens, task, scores)
+    for (accuracy, tokens), (task, bars) in zip(panels, by_task.items()):
+        _draw_task(accuracy, tokens, task, bars)
     _save(figure, path)
 
 
-def _draw_task(accuracy: Axes, tokens: Axes, task: str, scores: Sequence[Score]) -> None:
-    places = range(len(scores))
-    percent = [100 * score.accuracy for score in scores]
-    below = [100 * (score.accuracy - score.interval[0]) for score in scores]
-    above = [100 * (score.interval[1] - score.accuracy) for score in scores]
+def _draw_task(accuracy: Axes, tokens: Axes, task: str, bars: Sequence[Bar]) -> None:
+    places = range(len(bars))
+    percent = [100 * bar.accuracy for bar in bars]
+    below = [100 * (bar.accuracy - bar.interval[0]) for bar in bars]
+    above = [100 * (bar.interval[1] - bar.accuracy) for bar in bars]
     accuracy.barh(places, percent, xerr=(below, above), color="#4c72b0", ecolor="#222222", capsize=4, height=0.6)
-    for place, score in zip(places, scores):
-        text = f"{100 * score.accuracy:.1f}%  (n = {score.n})"
-        accuracy.text(100 * score.interval[1] + 2, place, text, va="center")
-    accuracy.set(yticks=places, yticklabels=[label(score.student) for score in scores], xticks=range(0, 101, 20))
-    accuracy.set(xlabel=f"accuracy on {task}, %, with 95% interval", xlim=(0, 130), ylim=(len(scores) - 0.5, -0.5))
-    bars = tokens.barh(places, [score.mean_output_tokens for score in scores], color="#dd8452", height=0.6)
-    tokens.bar_label(bars, fmt="%.0f", padding=4)
-    tokens.set(xlabel="output tokens, mean", ylim=(len(scores) - 0.5, -0.5), yticks=places, yticklabels=[])
+    for place, bar in zip(places, bars):
+        accuracy.text(100 * bar.interval[1] + 2, place, f"{100 * bar.accuracy:.1f}%  (n = {bar.n})", va="center")
+    accuracy.set(yticks=places, yticklabels=[bar.label for bar in bars], xticks=range(0, 101, 20))
+    accuracy.set(xlabel=f"accuracy on {task}, %, with 95% interval", xlim=(0, 130), ylim=(len(bars) - 0.5, -0.5))
+    drawn = tokens.barh(places, [bar.output_tokens for bar in bars], color="#dd8452", height=0.6)
+    tokens.bar_label(drawn, fmt="%.0f", padding=4)
+    tokens.set(xlabel="output tokens, mean", ylim=(len(bars) - 0.5, -0.5), yticks=places, yticklabels=[])
     tokens.margins(x=0.2)
     for axes in (accuracy, tokens):
         axes.tick_params(left=False)

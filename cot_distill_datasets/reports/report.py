@@ -14,7 +14,7 @@ from ..files import atomic_write
 from ..names import untrained_dir
 from ..provenance import Provenance
 from ..templates import render_page
-from .figures import draw_scores
+from .figures import Bar, draw_scores
 from .tables import score_notes, score_table
 
 
@@ -34,7 +34,7 @@ def write_report(folder: Path, students: Sequence[Student]) -> str:
     facts = [_facts(score, provenance.get(score.student)) for score in scores]
     atomic_write(folder / "report.json", json.dumps(facts, indent=1) + "\n")
     by_task = {task: list(group) for task, group in groupby(scores, key=lambda score: score.task)}
-    draw_scores(by_task, folder / "report.png")
+    draw_scores({task: list(map(_bar, scores)) for task, scores in by_task.items()}, folder / "report.png")
     trained = {student: record for student, record in provenance.items() if record}
     table, notes = score_table(scores), score_notes(scores)
     missing = [path for path in baselines if path not in [score.student for score in scores]]
@@ -61,6 +61,10 @@ def _read_scores(students: Sequence[Student], baselines: Sequence[Student]) -> l
                 "and cannot be compared: evaluate the older ones again."
             )
     return sorted(scores, key=lambda score: list(versions).index(score.task))
+
+
+def _bar(score: Score) -> Bar:
+    return Bar(label(score.student), score.accuracy, score.interval, score.n, score.mean_output_tokens)
 
 
 def _facts(score: Score, provenance: Provenance | None) -> dict[str, object]:

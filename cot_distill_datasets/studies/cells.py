@@ -70,23 +70,37 @@ def is_trained(planned: PlannedCell) -> bool:
 
 
 def train(root: Path, planned: PlannedCell, threads: int) -> None:
-    """Train the student of a cell, unless it is complete.
+    """Train the student of a cell, unless it is complete, and link it from where a training would have written it.
 
     Raises CellIsTakenError if another worker has the cell, and CotDistillError with the last lines of the log if the
     training fails.
     """
     os.chdir(root)
     with lease(planned):
-        if is_trained(planned):
-            return
-        command = [sys.executable, str(resource("training/sft.py")), *planned.arguments, "--num_threads", str(threads)]
-        with log_file(planned).open("ab") as log:
-            code = subprocess.run(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)}, preexec_fn=_die_with_parent,
-            ).returncode  # fmt: skip
-        if code:
-            raise CotDistillError(f"training ended with exit code {code}: {_last_lines(log_file(planned))}")
+        if not is_trained(planned):
+            _run_training(planned, threads)
+        _link(planned)
+
+
+def _run_training(planned: PlannedCell, threads: int) -> None:
+    command = [sys.executable, str(resource("training/sft.py")), *planned.arguments, "--num_threads", str(threads)]
+    with log_file(planned).open("ab") as log:
+        code = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)}, preexec_fn=_die_with_parent,
+        ).returncode  # fmt: skip
+    if code:
+        raise CotDistillError(f"training ended with exit code {code}: {_last_lines(log_file(planned))}")
+
+
+def _link(planned: PlannedCell) -> None:
+    """Link `runs/{student}/{config}/seed{seed}` to the student, unless a training without a study has written it."""
+    if planned.link.is_symlink() or not planned.link.exists():
+        planned.link.parent.mkdir(parents=True, exist_ok=True)
+        staged = planned.link.with_name(f".{planned.key}.new")
+        staged.unlink(missing_ok=True)
+        staged.symlink_to(os.path.relpath(planned.student, planned.link.parent))
+        os.replace(staged, planned.link)
 
 
 def _die_with_parent() -> None:
@@ -149,6 +163,7 @@ def _evaluate_alike(
     from ..evaluation.results import Student
     from ..evaluation.run import EvaluationConfig, evaluate_students, read_answers
     from ..evaluation.samples import outcomes
+    from ..reports.model_card import update_model_cards
 
     config = EvaluationConfig(
         backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars
@@ -161,6 +176,8 @@ def _evaluate_alike(
                 if planned.student == student.folder:
                     facts = _facts(planned, student, task, result)
                     write_record(records / planned.records[task], outcomes(samples), facts)
+        if student.provenance:
+            update_model_cards(student)
 
 
 def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]) -> dict[str, Any]:
@@ -178,4 +195,6 @@ def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]
 def delete_student(planned: PlannedCell) -> None:
     """Delete the weights and the log of a complete cell."""
     shutil.rmtree(planned.student, ignore_errors=True)
+    if planned.link.is_symlink() and not planned.link.exists():
+        planned.link.unlink()
     log_file(planned).unlink(missing_ok=True)

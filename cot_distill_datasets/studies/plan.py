@@ -23,7 +23,7 @@ from ..errors import CotDistillError
 from ..evaluation.tasks import task_version
 from ..files import atomic_write, find_file
 from ..grading.answers import GRADER_VERSION
-from ..names import ConfigName
+from ..names import ConfigName, student_dir, untrained_dir
 from ..training.data import load_rows, rows_hash, select_questions
 from .keys import NOT_HASHED, argument_defaults, base_hash, digest, questions_hash
 from .study import UNTRAINED, Cell, Study
@@ -54,6 +54,15 @@ class PlannedCell:
     def student(self) -> Path:
         """The folder of the student."""
         return Path("runs", "cells", self.key)
+
+    @property
+    def link(self) -> Path:
+        """The link to the student, where a training without a study writes one: `runs/demo/oracle-l3-arith/seed1`."""
+        cell = self.cell
+        if cell.config == UNTRAINED:
+            return untrained_dir(cell.label)
+        arguments = [f"{name}={value}".replace("/", "_") for name, value in cell.arguments]
+        return student_dir(cell.label, ".".join([cell.config, *arguments]), cell.seed)
 
 
 @dataclass(frozen=True)

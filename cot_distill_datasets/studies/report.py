@@ -5,24 +5,29 @@ all records that are in the study's folder now. The words of rationales and the 
 """
 
 import re
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from ..files import atomic_write
 from ..release.folder import require_release
-from ..reports.figures import Curve, Point, draw_granularity
+from ..reports.figures import Bar, Curve, Point, draw_granularity, draw_scores
 from ..templates import render_page
 from .findings import PLAIN, Section, find
 from .plan import SEPARATED_SHARE, Plan
-from .records import write_outcomes
+from .records import read_record, write_outcomes
 from .study import Study
 
 
-def write_study_report(plan: Plan) -> Path:
-    """Write `report.md` and `granularity-*.png` beside the records, and return the path of the page.
+SCORES = "scores.png"
+
+
+def write_study_report(plan: Plan) -> str:
+    """Write `report.md`, `scores.png` and `granularity-*.png` beside the records, and return the table of scores.
 
     Raises CotDistillError if no cell is complete, a record is damaged, or the release is missing.
     """
@@ -38,9 +43,20 @@ def write_study_report(plan: Plan) -> Path:
         planned_seeds=lambda section: _planned_seeds(study, section), plain=PLAIN, separated_share=SEPARATED_SHARE,
         figures=_draw_figures(plan.folder, sections, words),
     )  # fmt: skip
-    path = plan.folder / "report.md"
-    atomic_write(path, f"{page}\n")
-    return path
+    atomic_write(plan.folder / "report.md", f"{page}\n")
+    return render_page("study_scores.md.jinja", sections=sections, seconds=_training_seconds(plan))
+
+
+def _training_seconds(plan: Plan) -> dict[tuple[Any, ...], float]:
+    """Return the mean seconds of training of each arm that has records, by student, axes and config."""
+    seconds: dict[tuple[Any, ...], list[float]] = {}
+    for planned in filter(plan.is_complete, plan.cells):
+        _, facts = read_record(plan.record(planned, next(iter(planned.records))))
+        if provenance := facts.get("provenance"):
+            cell = planned.cell
+            axes = tuple((name, str(value)) for name, value in cell.arguments)
+            seconds.setdefault((cell.label, axes, cell.config), []).append(provenance["train_seconds"])
+    return {arm: statistics.fmean(values) for arm, values in seconds.items()}
 
 
 def _missing(plan: Plan) -> dict[str, str]:
@@ -63,11 +79,19 @@ def _planned_seeds(study: Study, section: Section) -> Counter[str]:
 
 
 def _draw_figures(folder: Path, sections: Iterable[Section], words: Mapping[str, float]) -> list[str]:
-    """Draw a figure for each benchmark, task and value of the further axes, and return their file names."""
+    """Draw the scores of all arms, and granularity for each task and value of the axes; return the files' names."""
+    bars: dict[str, list[Bar]] = {}
+    for section in sections:
+        for name, arm in [*section.baselines.items(), *section.arms.items()]:
+            values = [f"{axis}={value}" for axis, value in section.axes if name in section.arms]
+            label = " ".join([section.place.student, name, *values])
+            bar = Bar(label, arm.accuracy, section.interval(name), arm.questions, arm.output_tokens)
+            bars.setdefault(section.place.task, []).append(bar)
+    draw_scores(bars, folder / SCORES)
     by_title: dict[tuple[str, ...], list[Curve]] = {}
     for section in sections:
         by_title.setdefault(_title(section), []).extend(_curves(section, words))
-    names = []
+    names = [SCORES]
     for title, curves in by_title.items():
         if curves:
             names.append(re.sub(r"[^\w.=-]", "_", "-".join(["granularity", *title])) + ".png")

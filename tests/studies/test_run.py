@@ -45,7 +45,7 @@ def test_without_ray_a_study_says_what_to_install(
     study_file(**TINY)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["study", "run", "small.yaml", "--out", "out"]) == 2
-    assert "'cot-distill[train,study]'" in capsys.readouterr().err.splitlines()[-1]
+    assert "'cot-distill[train,eval,study]'" in capsys.readouterr().err.splitlines()[-1]
     assert not Path("runs/cells").exists()
 
 

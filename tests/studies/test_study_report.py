@@ -69,7 +69,8 @@ def words(config: str) -> float:
 
 
 def report(plan: Plan) -> str:
-    return write_study_report(plan).read_text(encoding="utf-8")
+    write_study_report(plan)
+    return (plan.folder / "report.md").read_text(encoding="utf-8")
 
 
 def table_rows(page: str, name: str) -> list[list[str]]:
@@ -103,7 +104,7 @@ def test_the_verdict_of_a_known_peak_comes_before_the_tables_with_a_figure(tmp_p
     with Image.open(plan.folder / "granularity-cot_arith.png") as figure:
         assert figure.width > 1000
     assert {path.name for path in plan.folder.iterdir()} == {
-        "granularity-cot_arith.png", "outcomes.parquet", "records", "report.md",
+        "granularity-cot_arith.png", "outcomes.parquet", "records", "report.md", "scores.png",
     }  # fmt: skip
 
 
