@@ -24,7 +24,6 @@ from ..errors import CotDistillError
 from ..files import resource
 from ..provenance import readable_provenance
 from .plan import PlannedCell
-from .records import write_record
 from .study import UNTRAINED, Study
 
 
@@ -164,6 +163,7 @@ def _evaluate_alike(
     from ..evaluation.run import EvaluationConfig, evaluate_students, read_answers
     from ..evaluation.samples import outcomes
     from ..reports.model_card import update_model_cards
+    from .records import write_record
 
     config = EvaluationConfig(
         backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars

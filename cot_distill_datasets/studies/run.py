@@ -7,10 +7,11 @@ processes at once. `RAY_ADDRESS` points the same command at a cluster with a sha
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from . import cells as worker
 from .plan import Plan, PlannedCell, write_questions
 from .records import outcomes, write_outcomes
 from .status import status_table
+from .study import UNTRAINED
 
 
 Keep = Literal["none", "best", "all"]
@@ -90,21 +92,23 @@ class _Scheduler:
         self.threads = study.threads or max((os.cpu_count() or 2) // 2, 1)
         resources = {"num_cpus": self.threads, "num_gpus": study.gpus, "max_retries": 0}
         self.train = ray.remote(**resources)(worker.train)
-        # `max_calls`: vLLM frees its memory only when its process ends.
-        self.evaluate = ray.remote(**resources, max_calls=1)(worker.evaluate)
+        # vLLM frees its memory only when its process ends. Others keep theirs, with the libraries it has imported.
+        calls = {"max_calls": 1} if study.backend == "vllm" else {}
+        self.evaluate = ray.remote(**resources, **calls)(worker.evaluate)
         self.running: dict[Any, list[PlannedCell]] = {}
         self.trainings: set[Any] = set()
         self.trained: list[PlannedCell] = [planned for planned in pending if worker.is_trained(planned)]
         self.attempts: Counter[str] = Counter()
         by_key = {planned.key: planned for planned in pending if planned not in self.trained}
         self.same_student = {key: [p for p in pending if p.key == key] for key in by_key}
-        self.waiting = list(by_key.values())
+        self.waiting = training_order(by_key.values())
 
     def run(self) -> None:
         """Run until every cell is complete or has failed. Raises CotDistillError if no node can hold a cell."""
         while self.running or self.trained or self.waiting:
-            self._submit_evaluations()
-            self._submit_trainings()
+            places = self._places()
+            self._submit_evaluations(places)
+            self._submit_trainings(places)
             (done, *_), _ = self.ray.wait(list(self.running), num_returns=1)
             cells, is_training = self.running.pop(done), done in self.trainings
             self.trainings.discard(done)
@@ -121,8 +125,8 @@ class _Scheduler:
                     self._finish([planned for planned in cells if planned.cell.name not in taken])
                     self._wait_for([planned for planned in cells if planned.cell.name in taken])
 
-    def _submit_trainings(self) -> None:
-        """Fill the cluster. More trainings would delay the evaluations, which Ray queues behind them."""
+    def _places(self) -> int:
+        """Return how many cells the cluster can hold at once."""
         gpus, nodes = self.plan.study.gpus, [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         places = sum(_places(node, self.threads, gpus) for node in nodes)
         if not places:
@@ -130,28 +134,34 @@ class _Scheduler:
                 f"No node has the {self.threads} CPU cores and {gpus:g} GPUs that each cell needs: change `threads` "
                 "or `gpus` in the study file."
             )
+        return places
+
+    def _submit_trainings(self, places: int) -> None:
+        """Fill the cluster. More trainings would delay the evaluations, which Ray queues behind them."""
         while self.waiting and len(self.running) < places:
             planned = self.waiting.pop(0)
             reference = self.train.remote(Path.cwd(), planned, self.threads)
             self.trainings.add(reference)
             self.running[reference] = [planned]
 
-    def _submit_evaluations(self) -> None:
-        """Evaluate groups of trained students that are large enough, or whose last training has ended."""
-        training = {self.running[reference][0].group for reference in self.trainings}
-        training |= {planned.group for planned in self.waiting}
+    def _submit_evaluations(self, places: int) -> None:
+        """Evaluate groups of trained students that are large enough for a task, or whose last training has ended."""
+        training = [*self.waiting, *(self.running[reference][0] for reference in self.trainings)]
+        size = students_per_task(len({planned.key for planned in [*self.trained, *training]}), places)
         for group in dict.fromkeys(planned.group for planned in self.trained):
             members = [planned for planned in self.trained if planned.group == group]
-            if group in training and len(members) < EVALUATED_AT_ONCE:
+            keys = list(dict.fromkeys(planned.key for planned in members))  # cells of one student have one lease
+            if len(keys) < size and group in {planned.group for planned in training}:
                 continue
             self.trained = [planned for planned in self.trained if planned.group != group]
-            alone = [[planned] for planned in members if self.attempts[planned.key]]  # one of them broke its group
-            rest = [planned for planned in members if not self.attempts[planned.key]]
-            for part in alone + [rest[n : n + EVALUATED_AT_ONCE] for n in range(0, len(rest), EVALUATED_AT_ONCE)]:
+            alone = [[key] for key in keys if self.attempts[key]]  # one of them broke its group
+            rest = [key for key in keys if not self.attempts[key]]
+            for part in alone + [rest[n : n + size] for n in range(0, len(rest), size)]:
+                cells = [planned for planned in members if planned.key in part]
                 reference = self.evaluate.remote(
-                    Path.cwd(), self.plan.study, part, self.plan.folder / "records", self.plan.exemplars, self.threads
+                    Path.cwd(), self.plan.study, cells, self.plan.folder / "records", self.plan.exemplars, self.threads
                 )
-                self.running[reference] = part
+                self.running[reference] = cells
 
     def _retry(self, cells: list[PlannedCell], is_training: bool, error: Any) -> None:
         if isinstance(error, worker.CellIsTakenError):
@@ -185,6 +195,23 @@ class _Scheduler:
                 worker.delete_student(planned)
 
 
+def training_order(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
+    """Return the longest training first, because the last one may run alone.
+
+    The untrained base precedes all: it takes no training, but the longest evaluation, for its answers rarely end.
+    """
+    return sorted(cells, key=lambda planned: (planned.cell.config != UNTRAINED, -planned.tokens))
+
+
+def students_per_task(students: int, places: int) -> int:
+    """Return how many of the students that are still to be evaluated one task gets.
+
+    All places get as many tasks, so that none evaluates alone at the end.
+    """
+    tasks = places * math.ceil(students / (places * EVALUATED_AT_ONCE))
+    return math.ceil(students / max(tasks, 1))
+
+
 def _places(node: Mapping[str, float], cores: int, gpus: float) -> int:
     """Return how many cells a node can hold at once."""
     places = node.get("CPU", 0) // cores
@@ -205,6 +232,7 @@ class _Progress:
     def shown(self) -> Iterator[None]:
         """Show the table while cells run."""
         if not self.console.is_terminal:
+            message(f"{self.todo} cells are missing.")
             yield
             return
         with Live(console=self.console, refresh_per_second=0.5, get_renderable=self._table) as self.live:

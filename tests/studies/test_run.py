@@ -1,5 +1,6 @@
 """Studies run for real: Ray, trainings in their own processes, kills, and two runs at once."""
 
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from cot_distill_datasets.cli import main
 from cot_distill_datasets.studies.cells import CellIsTakenError, lease
 from cot_distill_datasets.studies.plan import Plan, make_plan
 from cot_distill_datasets.studies.records import write_record
-from cot_distill_datasets.studies.run import run_study
+from cot_distill_datasets.studies.run import EVALUATED_AT_ONCE, run_study, students_per_task, training_order
 from cot_distill_datasets.studies.study import load_study
 
 
@@ -69,6 +70,21 @@ def test_a_cell_that_a_live_worker_renews_is_not_taken_over(
         pass
     with lease(planned):
         pass
+
+
+def test_the_base_precedes_the_trainings_and_the_longest_of_them_is_first(study_file: StudyFile) -> None:
+    study_file(**TINY, configs=["oracle-l1-arith", "oracle-l6-arith"])
+    order = dict.fromkeys(planned.cell.config for planned in training_order(_plan().cells))
+    assert list(order) == ["untrained", "oracle-l6-arith", "oracle-l1-arith", "answer-arith"]
+
+
+@pytest.mark.parametrize("places", [1, 2, 8])
+def test_evaluations_are_divided_among_all_places(places: int) -> None:
+    for students in range(1, 100):
+        size = students_per_task(students, places)
+        full, rest = divmod(students, size)
+        assert size <= EVALUATED_AT_ONCE
+        assert (full + bool(rest)) / places <= math.ceil(students / (places * EVALUATED_AT_ONCE))  # rounds of tasks
 
 
 @pytest.mark.slow
