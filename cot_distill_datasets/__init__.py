@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CotDistillError
     from .evaluation.results import Student
-    from .evaluation.run import EvaluationConfig, evaluate
+    from .evaluation.run import EvaluationConfig, evaluate, evaluate_students
     from .grading.answers import equivalent, extract, normalize
     from .names import ConfigName, Mixture
     from .release.audit import audit
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigName", "CotDistillError", "EvaluationConfig", "Mixture", "Student", "audit", "build", "equivalent",
-    "evaluate", "extract", "load_rows", "normalize",
+    "evaluate", "evaluate_students", "extract", "load_rows", "normalize",
 ]  # fmt: skip
 # Public name → its module, imported on first use: importing the package alone takes no time.
 _MODULES = {
     "ConfigName": "names", "CotDistillError": "errors", "EvaluationConfig": "evaluation.run", "Mixture": "names",
     "Student": "evaluation.results", "audit": "release.audit", "build": "release.build",
-    "equivalent": "grading.answers", "evaluate": "evaluation.run", "extract": "grading.answers",
-    "load_rows": "training.data", "normalize": "grading.answers",
+    "equivalent": "grading.answers", "evaluate": "evaluation.run", "evaluate_students": "evaluation.run",
+    "extract": "grading.answers", "load_rows": "training.data", "normalize": "grading.answers",
 }  # fmt: skip
 
 

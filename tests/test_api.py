@@ -10,7 +10,7 @@ import cot_distill_datasets
 
 NAMES = [
     "ConfigName", "CotDistillError", "EvaluationConfig", "Mixture", "Student", "audit", "build", "equivalent",
-    "evaluate", "extract", "load_rows", "normalize",
+    "evaluate", "evaluate_students", "extract", "load_rows", "normalize",
 ]  # fmt: skip
 
 
