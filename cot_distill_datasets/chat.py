@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RENDER_SECONDS = 5  # of CPU time for a trial conversation, which takes milliseconds
 RENDER_MEMORY = 1 << 30  # bytes
+_PROBE = "How many?"  # a question that shows whether a chat template works
 _GENERATION_TAG = re.compile(r"({%[-+]?\s*)(end)?generation(\s*[-+]?%})")
 
 
@@ -93,14 +94,31 @@ def _render_and_exit(tokenizer: PreTrainedTokenizerBase) -> NoReturn:
         os._exit(0)
 
 
+def check_question(template: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise CotDistillError if a chat template cannot be rendered, or leaves out the question."""
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _PROBE}], add_generation_prompt=True, tokenize=False
+        )
+    except Exception as error:  # Jinja2 raises whatever the template does
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise CotDistillError(f"The chat template {template} cannot be rendered ({reason}).") from error
+    if _PROBE not in text:
+        raise CotDistillError(f"The chat template {template} leaves out the question.")
+
+
 def check_template(student: str | Path, tokenizer: PreTrainedTokenizerBase, trained_sha256: str | None) -> None:
-    """Raise CotDistillError if a student has no chat template, one without end, or not the one it was trained with.
+    """Check the chat template of a student.
+
+    Raises CotDistillError if it has none, one without end, one that leaves out the question, or not the one it was
+    trained with.
 
     `trained_sha256` is the template's hash in `provenance.json`, None if the student was not trained here.
     """
     if tokenizer.chat_template is None:
         raise CotDistillError(f"{student} has no chat template: evaluate a student that was trained with one.")
     check_rendering(student, tokenizer)
+    check_question(f"of {student}", tokenizer)
     if trained_sha256 and trained_sha256 != template_sha256(tokenizer):
         raise CotDistillError(
             f"{student} was trained with a different chat template (SHA-256 {trained_sha256[:12]}… in "

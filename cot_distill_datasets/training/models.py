@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..chat import check_rendering, plain_template
+from ..chat import check_question, check_rendering, plain_template
 from ..errors import CotDistillError
 from ..files import atomic_dir, find_file, resource
 from ..hub import limit_waits
@@ -31,7 +31,6 @@ CONTEXT = 1024  # tokens of the demo students
 # parameters.
 _SIZES = dict(zip(DEMO_STUDENTS, ((3, 2), (4, 4), (6, 8))))
 
-_PROBE = "How many?"  # a question that shows whether a chat template works
 _MARKER = re.compile(r"<\|[^<>|]+\|>|<\w+_of_turn>")  # `<|im_start|>`, `<start_of_turn>`
 
 
@@ -68,7 +67,7 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
     tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token
     check_rendering(name, tokenizer)
-    _check_template(tokenizer, template or f"of {name}")
+    check_question(template or f"of {name}", tokenizer)
     _check_markers(tokenizer)
     return tokenizer
 
@@ -95,19 +94,6 @@ def check_model(model: Any, rows: Any, tokenizer: PreTrainedTokenizerBase) -> No
             f"The base model has {size} embeddings, but its tokenizer gives the token {last}: they do not belong "
             "together."
         )
-
-
-def _check_template(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
-    """Reject a chat template that cannot be rendered, or that leaves out the question."""
-    try:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": _PROBE}], add_generation_prompt=True, tokenize=False
-        )
-    except Exception as error:  # Jinja2 raises whatever the template does
-        reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise CotDistillError(f"The chat template {template} cannot be rendered ({reason}).") from error
-    if _PROBE not in text:
-        raise CotDistillError(f"The chat template {template} leaves out the question.")
 
 
 def _check_markers(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -278,6 +278,9 @@ def test_several_students_in_one_call_have_the_results_of_one_call_each_and_are_
         ("model.safetensors", "{"),
         ("config.json", "[]"),
         ("chat_template.jinja", "{{ messages[0]['content'] * 200 }}"),
+        ("chat_template.jinja", ""),
+        ("chat_template.jinja", "Answer the question."),
+        ("chat_template.jinja", "{{ raise_exception('no') }}"),
     ],
 )
 def test_a_broken_student_is_rejected_before_another_is_evaluated(

@@ -72,6 +72,13 @@ def test_a_template_without_end_is_rejected(base: str, tmp_path: Path) -> None:
     assert base in message and "5 seconds or 1 GB" in message
 
 
+@pytest.mark.parametrize("template", ["", "{# nothing #}", "Answer the question."])
+def test_a_template_without_the_question_is_rejected(base: str, tmp_path: Path, template: str) -> None:
+    (tmp_path / "silent.jinja").write_text(template)
+    message = _error(base, "--chat_template_path", str(tmp_path / "silent.jinja"))
+    assert str(tmp_path / "silent.jinja") in message and "the question" in message
+
+
 def test_a_missing_chat_template_names_the_nearest(base: str) -> None:
     message = _error(base, "--chat_template_path", "chatlm")
     assert "'chatlm'" in message and message.endswith("or `chatml`.")
