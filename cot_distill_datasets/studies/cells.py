@@ -22,6 +22,7 @@ from filelock import SoftFileLease, Timeout
 
 from ..errors import CotDistillError
 from ..files import resource
+from ..messages import quiet_libraries
 from ..provenance import readable_provenance
 from .plan import PlannedCell
 from .study import UNTRAINED, Study
@@ -124,6 +125,7 @@ def evaluate(
     """Evaluate trained cells of one group and write their records; return the names of cells that others have."""
     import torch
 
+    quiet_libraries()
     os.chdir(root)
     torch.set_num_threads(threads)
     with ExitStack() as leases:

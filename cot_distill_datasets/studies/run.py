@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,11 +98,11 @@ class _Scheduler:
         self.evaluate = ray.remote(**resources, **calls)(worker.evaluate)
         self.running: dict[Any, list[PlannedCell]] = {}
         self.trainings: set[Any] = set()
-        self.trained: list[PlannedCell] = [planned for planned in pending if worker.is_trained(planned)]
-        self.attempts: Counter[str] = Counter()
-        by_key = {planned.key: planned for planned in pending if planned not in self.trained}
-        self.same_student = {key: [p for p in pending if p.key == key] for key in by_key}
-        self.waiting = training_order(by_key.values())
+        self.trained: list[list[PlannedCell]] = []  # the cells of each student
+        self.waiting: list[list[PlannedCell]] = []  # those of a student that is not trained
+        self.attempts: Counter[str] = Counter()  # by key
+        self.same_student = _by_key(pending)
+        self._submit(training_order(pending))
 
     def run(self) -> None:
         """Run until every cell is complete or has failed. Raises CotDistillError if no node can hold a cell."""
@@ -115,15 +116,20 @@ class _Scheduler:
             try:
                 taken = self.ray.get(done)
             except self.ray.exceptions.RayTaskError as error:
-                self._retry(cells, is_training, error.cause)
+                self._retry(cells, error.cause)
             except self.ray.exceptions.RayError as error:  # the worker or its node died
-                self._retry(cells, is_training, error)
+                self._retry(cells, error)
             else:
                 if is_training:
-                    self.trained += self.same_student[cells[0].key]
+                    self.trained.append(cells)
                 else:
                     self._finish([planned for planned in cells if planned.cell.name not in taken])
                     self._wait_for([planned for planned in cells if planned.cell.name in taken])
+
+    def _submit(self, cells: list[PlannedCell]) -> None:
+        """Let the students of cells be trained, each once, or evaluated if they are trained."""
+        for members in _by_key(cells).values():
+            (self.trained if worker.is_trained(members[0]) else self.waiting).append(members)
 
     def _places(self) -> int:
         """Return how many cells the cluster can hold at once."""
@@ -139,59 +145,53 @@ class _Scheduler:
     def _submit_trainings(self, places: int) -> None:
         """Fill the cluster. More trainings would delay the evaluations, which Ray queues behind them."""
         while self.waiting and len(self.running) < places:
-            planned = self.waiting.pop(0)
-            reference = self.train.remote(Path.cwd(), planned, self.threads)
+            members = self.waiting.pop(0)
+            reference = self.train.remote(Path.cwd(), members[0], self.threads)
             self.trainings.add(reference)
-            self.running[reference] = [planned]
+            self.running[reference] = members
 
     def _submit_evaluations(self, places: int) -> None:
         """Evaluate groups of trained students that are large enough for a task, or whose last training has ended."""
-        training = [*self.waiting, *(self.running[reference][0] for reference in self.trainings)]
-        size = students_per_task(len({planned.key for planned in [*self.trained, *training]}), places)
-        for group in dict.fromkeys(planned.group for planned in self.trained):
-            members = [planned for planned in self.trained if planned.group == group]
-            keys = list(dict.fromkeys(planned.key for planned in members))  # cells of one student have one lease
-            if len(keys) < size and group in {planned.group for planned in training}:
+        training = [*self.waiting, *(self.running[reference] for reference in self.trainings)]
+        size = students_per_task(len(self.trained) + len(training), places)
+        for group in dict.fromkeys(members[0].group for members in self.trained):
+            students = [members for members in self.trained if members[0].group == group]
+            if len(students) < size and any(members[0].group == group for members in training):
                 continue
-            self.trained = [planned for planned in self.trained if planned.group != group]
-            alone = [[key] for key in keys if self.attempts[key]]  # one of them broke its group
-            rest = [key for key in keys if not self.attempts[key]]
+            self.trained = [members for members in self.trained if members[0].group != group]
+            alone = [[members] for members in students if self.attempts[members[0].key]]  # one broke its group
+            rest = [members for members in students if not self.attempts[members[0].key]]
             for part in alone + [rest[n : n + size] for n in range(0, len(rest), size)]:
-                cells = [planned for planned in members if planned.key in part]
+                cells = list(chain.from_iterable(part))
                 reference = self.evaluate.remote(
                     Path.cwd(), self.plan.study, cells, self.plan.folder / "records", self.plan.exemplars, self.threads
                 )
                 self.running[reference] = cells
 
-    def _retry(self, cells: list[PlannedCell], is_training: bool, error: Any) -> None:
+    def _retry(self, cells: list[PlannedCell], error: Any) -> None:
         if isinstance(error, worker.CellIsTakenError):
             self._wait_for(cells)
             return
         self._finish([planned for planned in cells if self.plan.is_complete(planned)])
-        for planned in [planned for planned in cells if not self.plan.is_complete(planned)]:
-            self.attempts[planned.key] += 1
-            if self.attempts[planned.key] >= ATTEMPTS:
+        for key, members in _by_key([planned for planned in cells if not self.plan.is_complete(planned)]).items():
+            self.attempts[key] += 1
+            if self.attempts[key] < ATTEMPTS:
+                self._submit(members)
+                continue
+            for planned in members:
                 self.progress.fail(planned, str(error))
-            elif is_training:
-                self.waiting.append(planned)
-            else:
-                self.trained.append(planned)
 
     def _wait_for(self, cells: list[PlannedCell]) -> None:
         """Look again at cells that another run has: they may be complete, or its worker may have died."""
         self._finish([planned for planned in cells if self.plan.is_complete(planned)])
         if waiting := [planned for planned in cells if not self.plan.is_complete(planned)]:
             time.sleep(TAKEN_SECONDS)
-            for planned in waiting:
-                if worker.is_trained(planned):
-                    self.trained.append(planned)
-                else:
-                    self.waiting.append(planned)
+            self._submit(waiting)
 
     def _finish(self, cells: list[PlannedCell]) -> None:
         for planned in cells:
             self.progress.complete(planned)
-            if self.keep == "none" and all(map(self.plan.is_complete, self.same_student.get(planned.key, [planned]))):
+            if self.keep == "none" and all(map(self.plan.is_complete, self.same_student[planned.key])):
                 worker.delete_student(planned)
 
 
@@ -216,6 +216,14 @@ def _places(node: Mapping[str, float], cores: int, gpus: float) -> int:
     """Return how many cells a node can hold at once."""
     places = node.get("CPU", 0) // cores
     return int(min(places, node.get("GPU", 0) / gpus)) if gpus else int(places)
+
+
+def _by_key(cells: list[PlannedCell]) -> dict[str, list[PlannedCell]]:
+    """Return cells by their student."""
+    students: dict[str, list[PlannedCell]] = {}
+    for planned in cells:
+        students.setdefault(planned.key, []).append(planned)
+    return students
 
 
 class _Progress:

@@ -1,7 +1,9 @@
 """Studies run for real: Ray, trainings in their own processes, kills, and two runs at once."""
 
+import dataclasses
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +14,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from support import ROOT
+from tqdm import tqdm
 
+from cot_distill_datasets import messages
 from cot_distill_datasets.cli import main
-from cot_distill_datasets.studies.cells import CellIsTakenError, lease
+from cot_distill_datasets.studies.cells import CellIsTakenError, evaluate, lease
 from cot_distill_datasets.studies.plan import Plan, make_plan
 from cot_distill_datasets.studies.records import write_record
-from cot_distill_datasets.studies.run import EVALUATED_AT_ONCE, run_study, students_per_task, training_order
+from cot_distill_datasets.studies.run import (
+    ATTEMPTS,
+    EVALUATED_AT_ONCE,
+    run_study,
+    students_per_task,
+    training_order,
+)
 from cot_distill_datasets.studies.study import load_study
 
 
@@ -144,6 +158,37 @@ def test_two_runs_in_one_folder_train_no_student_twice(study_file: StudyFile) ->
     assert [run.returncode for run in runs] == [0, 0], errors
     assert all(_plan().is_complete(planned) for planned in _plan().cells)
     assert _trainings() == [0, 1, 1]  # the base is not trained
+
+
+@pytest.mark.slow
+def test_a_base_that_cannot_be_written_fails_with_and_without_exemplars(
+    study_file: StudyFile, small_project: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(small_project / "runs/demo/untrained", tmp_path / "base")
+    weights = load_file(base / "model.safetensors")
+    save_file({name: tensor * torch.nan for name, tensor in weights.items()}, base / "model.safetensors")
+    recipe = yaml.safe_load((ROOT / "training/recipes/demo.yaml").read_text()) | {"model_name_or_path": str(base)}
+    Path("own.yaml").write_text(yaml.safe_dump(recipe))
+    study_file(**TINY, students=["./own.yaml"])
+    plan = _plan()
+    bases = [planned for planned in plan.cells if planned.cell.config == "untrained"]
+    failed = run_study(dataclasses.replace(plan, cells=bases))
+    assert failed.keys() == {planned.cell.name for planned in bases} and len(bases) == 2
+    (log,) = Path("runs/cells").glob("*.log")
+    assert log.read_text().count("are NaN") == ATTEMPTS
+
+
+@pytest.mark.slow
+def test_the_log_of_an_evaluation_has_no_bars(
+    study_file: StudyFile, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tqdm, "__init__", messages._start_bar)  # as in a new process; undone after the test
+    study_file(test_questions=2)
+    plan = _plan()
+    planned = plan.cells[0]
+    shutil.copytree("runs/demo/untrained", planned.student)
+    evaluate(Path.cwd(), plan.study, [planned], plan.folder / "records", plan.exemplars, 1)
+    assert plan.is_complete(planned) and "%|" not in capfd.readouterr().err
 
 
 @pytest.mark.slow
