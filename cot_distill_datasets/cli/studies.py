@@ -48,9 +48,10 @@ def _run(options: argparse.Namespace) -> int:
 
     cot-distill study run arith --dry-run
     """
+    from ..studies.checks import check_plan
     from ..studies.status import plan_page
 
-    plan = _plan(options, rebase=options.rebase)
+    plan = check_plan(_plan(options, rebase=options.rebase))
     if options.dry_run:
         print(plan_page(plan))
         return 0
@@ -59,7 +60,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _run_plan(plan: Any, **options: Any) -> int:
     from ..studies.run import run_study
+    from ..studies.status import notes
 
+    for note in notes(plan):
+        message(note)
     failed = run_study(plan, **options)
     for name, reason in {**plan.missing, **failed}.items():
         message(f"not done: {name}: {reason}")
@@ -83,7 +87,9 @@ def _report(options: argparse.Namespace) -> int:
 
     cot-distill study report arith --out docs/results/arith
     """
-    return _report_plan(_plan(options))
+    from ..studies.checks import check_plan
+
+    return _report_plan(check_plan(_plan(options)))
 
 
 def _report_plan(plan: Any) -> int:

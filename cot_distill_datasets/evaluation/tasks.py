@@ -69,6 +69,14 @@ def task_version(task: str) -> float:
     return float(path.read_text(encoding="utf-8").rpartition("version:")[2].split()[0])
 
 
+def generation_limit(task: str) -> int:
+    """Return the number of tokens that an answer may have in a task (`max_gen_toks`)."""
+    from lm_eval.tasks._yaml_loader import load_yaml  # follows `include`
+
+    (path,) = task_folder().rglob(f"{task}.yaml")
+    return int(load_yaml(path, resolve_func=False)["generation_kwargs"]["max_gen_toks"])
+
+
 def target(doc: Row) -> str:
     """Return the completion of a training row (an exemplar), or the closing sentence with a test row's gold."""
     return str(doc["completion"][0]["content"]) if doc["completion"] else completion_text(None, doc["answer"])

@@ -11,7 +11,6 @@ import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from ..names import ConfigName, student_dir, untrained_dir
 from ..training.data import load_rows, rows_hash, select_questions
 from .keys import NOT_HASHED, argument_defaults, base_hash, digest, questions_hash
 from .study import UNTRAINED, Cell, Study
+from .tokens import completion_tokens
 
 
 QUESTIONS = "questions.json"  # the shared questions of each benchmark, written at the first run
@@ -38,17 +38,17 @@ SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the 
 class PlannedCell:
     """A cell that can be run: `arguments` are those of `training/sft.py`, `records` maps each task to a file name.
 
-    `tokens` are the supervised tokens over all epochs, `words` the mean words of a rationale. Students of one `group`
-    are evaluated together: they have the same architecture, tokenizer, chat template and tasks.
+    `words` are the mean words of a rationale. Students of one `group` are evaluated together: they have the same
+    architecture, tokenizer, chat template and tasks. `recipe` has the values of the arguments by name.
     """
 
     cell: Cell
     key: str
     arguments: list[str]
     records: dict[str, str]
-    tokens: int
     words: float
     group: str
+    recipe: dict[str, Any]
 
     @property
     def student(self) -> Path:
@@ -71,7 +71,7 @@ class Plan:
 
     `questions` has the shared ids of each benchmark, `missing` the reason for each cell that cannot be run, and
     `separation` the pairs of adjacent levels with the share of questions whose finer text is longer, and the median
-    ratio of words.
+    ratio of words. `rows` are the training rows of each config. `warnings` come from `check_plan`.
     """
 
     study: Study
@@ -81,6 +81,8 @@ class Plan:
     questions: dict[str, list[str]]
     separation: dict[tuple[str, str], tuple[float, float]]
     exemplars: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rows: dict[str, Dataset] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def record(self, planned: PlannedCell, task: str) -> Path:
         """Return the file of a cell's record on a task."""
@@ -90,6 +92,13 @@ class Plan:
         """Whether the cell has all of its records."""
         return all(self.record(planned, task).is_file() for task in planned.records)
 
+    def tokens(self, planned: PlannedCell) -> int:
+        """Return the supervised tokens of a cell's training, over all epochs."""
+        if planned.cell.config == UNTRAINED:
+            return 0
+        tokens = sum(completion_tokens(self.rows[planned.cell.config], planned.recipe))
+        return round(tokens * float(planned.recipe["num_train_epochs"]))
+
 
 def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     """Return the plan of a study whose records are in `folder`.
@@ -97,7 +106,8 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     Raises CotDistillError if the configs of a benchmark share no question, or if a new config lacks questions that
     complete cells were trained on, unless `rebase`.
     """
-    rows = {cell.config: load_rows(cell.config, study.dataset) for cell in study.trained}
+    configs = dict.fromkeys(cell.config for cell in study.trained)
+    rows = {config: load_rows(config, study.dataset) for config in configs}
     questions = _shared_questions(study, folder, rows, rebase=rebase) if study.questions == "shared" else {}
     if questions:
         rows = {config: select_questions(rows[config], questions[_benchmark(config)]) for config in rows}
@@ -105,15 +115,16 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     for benchmark in {cell.benchmark for cell in study.cells}:
         exemplars[benchmark] = rows[study.exemplar_config(benchmark)].select(range(4)).to_list()
     hashes = {config: rows_hash(part) for config, part in rows.items()}
-    words = {config: statistics.fmean(_words(part)) for config, part in rows.items()}
-    planner = _Planner(study, folder, rows, hashes, words, exemplars)
+    words = {config: [len((text or "").split()) for text in part["rationale"][:]] for config, part in rows.items()}
+    means = {config: statistics.fmean(counts) for config, counts in words.items()}
+    planner = _Planner(study, folder, rows, hashes, means, exemplars)
     cells, missing = [], {}
     for cell in study.cells:
         try:
             cells.append(planner.plan(cell))
         except (CotDistillError, OSError, ValueError) as error:
             missing[cell.name] = str(error).strip().partition("\n")[0]
-    return Plan(study, folder, cells, missing, questions, _separation(rows), exemplars)
+    return Plan(study, folder, cells, missing, questions, _separation(rows, words), exemplars, rows)
 
 
 def write_questions(plan: Plan) -> None:
@@ -125,10 +136,6 @@ def write_questions(plan: Plan) -> None:
 
 def _benchmark(config: str) -> str:
     return ConfigName.parse(config).benchmark
-
-
-def _words(rows: Dataset) -> list[int]:
-    return [len((text or "").split()) for text in rows["rationale"]]
 
 
 def _shared_questions(
@@ -158,14 +165,16 @@ def _shared_questions(
     return first | {benchmark: ids for benchmark, ids in shared.items() if benchmark not in first}
 
 
-def _separation(rows: Mapping[str, Dataset]) -> dict[tuple[str, str], tuple[float, float]]:
+def _separation(
+    rows: Mapping[str, Dataset], words: Mapping[str, list[int]]
+) -> dict[tuple[str, str], tuple[float, float]]:
     """Return, for adjacent levels of one teacher, the share of questions whose finer text is longer."""
     names = [name for name in map(ConfigName.parse, rows) if name.granularity]
     names.sort(key=lambda name: (name.teacher, name.format, name.benchmark, name.granularity))
     pairs = {}
     for coarse, fine in pairwise(names):
         if replace(fine, granularity=coarse.granularity) == coarse:
-            before, after = (zip(part["id"], _words(part)) for part in (rows[str(coarse)], rows[str(fine)]))
+            before, after = (zip(rows[name]["id"], words[name]) for name in (str(coarse), str(fine)))
             known = dict(before)
             both = [(known[id_], count) for id_, count in after if id_ in known]
             longer = statistics.fmean(b > a for a, b in both)
@@ -181,7 +190,6 @@ class _Planner:
     hashes: Mapping[str, str]
     words: Mapping[str, float]
     exemplars: Mapping[str, list[dict[str, Any]]]
-    tokens: dict[tuple[str, ...], int] = field(default_factory=dict)  # by config, model and revision
 
     def plan(self, cell: Cell) -> PlannedCell:
         """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
@@ -197,14 +205,12 @@ class _Planner:
             "tokens": [recipe.get("eos_token"), recipe.get("pad_token")],
         }
         arguments = ["--config", str(path)]
-        tokens = 0
         if cell.config == UNTRAINED:
             arguments += ["--untrained", "true"]
         else:
             recipe |= self._epochs(cell, recipe)
             parts |= {name: value for name, value in recipe.items() if not name.startswith(NOT_HASHED)}
             parts |= {"rows": self.hashes[cell.config], "seed": cell.seed, "config": cell.config}
-            tokens = round(self._tokens(cell.config, recipe) * float(recipe["num_train_epochs"]))
             arguments += [
                 "--dataset_name",
                 self.study.dataset,
@@ -224,7 +230,7 @@ class _Planner:
         group = digest([base, parts["template"], parts["tokens"], list(records)])
         arguments += ["--output_dir", f"runs/cells/{key}"]
         words = round(self.words.get(cell.config, 0.0), 1)
-        return PlannedCell(cell, key, arguments, records, tokens, words, group)
+        return PlannedCell(cell, key, arguments, records, words, group, recipe)
 
     def _changed(self, cell: Cell, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
         changed = dict(cell.arguments)
@@ -239,32 +245,18 @@ class _Planner:
         questions = questions_hash(task, self.study.dataset, self.study.test_questions)
         return digest([key, task, task_version(task), GRADER_VERSION, questions, shown])
 
-    def _tokens(self, config: str, recipe: Mapping[str, Any]) -> int:
-        """Return the supervised tokens of one epoch: those of the completions, and an EOS token each."""
-        model = recipe["model_name_or_path"], recipe.get("model_revision") or "main"
-        if (config, *model) not in self.tokens:  # every seed has the same
-            texts = [completion[0]["content"] for completion in self.rows[config]["completion"]]
-            tokens = _tokenizer(*model)(texts, add_special_tokens=False)["input_ids"]
-            self.tokens[config, *model] = sum(map(len, tokens)) + len(texts)
-        return self.tokens[config, *model]
-
     def _epochs(self, cell: Cell, recipe: Mapping[str, Any]) -> dict[str, float]:
         """Return the epochs that give an arm as many supervised tokens as the reference arm."""
         if self.study.budget != "tokens":
             return {}
         if self.study.reference is None or self.study.reference not in self.rows:
             raise CotDistillError("`budget: tokens` needs `reference:`, the config whose tokens all arms get.")
-        factor = self._tokens(self.study.reference, recipe) / self._tokens(cell.config, recipe)
+        arms = self.study.reference, cell.config
+        reference, own = (sum(completion_tokens(self.rows[name], recipe)) for name in arms)
+        factor = reference / own
         if not 1 / MATCH_LIMIT <= factor <= MATCH_LIMIT:
             raise CotDistillError(
                 f"{cell.config} cannot be matched: it would need {factor:.2f} times the epochs of "
                 f"{self.study.reference} (allowed: {1 / MATCH_LIMIT:g} to {MATCH_LIMIT:g})."
             )
         return {"num_train_epochs": round(float(recipe["num_train_epochs"]) * factor, 3)}
-
-
-@lru_cache
-def _tokenizer(name: str, revision: str) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(name, revision=revision)

@@ -12,6 +12,7 @@ from rich.table import Table
 from .cells import is_trained, lease_file
 from .plan import SEPARATED_SHARE, Plan, PlannedCell
 from .records import read_record
+from .study import UNTRAINED
 
 
 STATES = ("complete", "trained", "running", "waiting", "failed")
@@ -57,27 +58,33 @@ def plan_page(plan: Plan) -> str:
         rows.setdefault((planned.cell.label, planned.cell.config), []).append(planned)
     for (student, config), cells in rows.items():
         complete = sum(map(plan.is_complete, cells))
-        lines.append(f"{student}\t{config}\t{len(cells)}\t{complete}\t{cells[0].words}\t{cells[0].tokens}")
+        lines.append(f"{student}\t{config}\t{len(cells)}\t{complete}\t{cells[0].words}\t{plan.tokens(cells[0])}")
     for (coarse, fine), (share, ratio) in plan.separation.items():
         verdict = "" if share >= SEPARATED_SHARE else ": not separated"
         lines.append(f"{fine} is longer than {coarse} in {share:.0%} of the questions, {ratio:.1f} times{verdict}")
     for benchmark, ids in plan.questions.items():
         lines.append(f"{benchmark}: every config trains on the same {len(ids)} questions")
-    lines += [f"missing: {name}: {reason}" for name, reason in plan.missing.items()]
+    lines += notes(plan)
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
-    hours = sum(planned.tokens * _seconds_per_token(plan, planned.cell.student) for planned in pending) / 3600
+    hours = sum(plan.tokens(planned) * _seconds_per_token(plan, planned.cell.student) for planned in pending) / 3600
     device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.threads or 1} CPU cores"
     lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
     return "\n".join(lines)
+
+
+def notes(plan: Plan) -> list[str]:
+    """Return a line for each warning, and for each cell that cannot be run."""
+    missing = [f"missing: {name}: {reason}" for name, reason in plan.missing.items()]
+    return [f"warning: {warning}" for warning in plan.warnings] + missing
 
 
 def _seconds_per_token(plan: Plan, student: str) -> float:
     """Return the seconds of training per supervised token: measured by complete cells, or estimated from the size."""
     seconds, tokens = 0.0, 0
     for planned in plan.cells:
-        if planned.cell.student == student and planned.tokens and plan.is_complete(planned):
+        if planned.cell.student == student and planned.cell.config != UNTRAINED and plan.is_complete(planned):
             _, facts = read_record(plan.record(planned, next(iter(planned.records))))
-            seconds, tokens = seconds + facts["provenance"]["train_seconds"], tokens + planned.tokens
+            seconds, tokens = seconds + facts["provenance"]["train_seconds"], tokens + plan.tokens(planned)
     if tokens:
         return seconds / tokens
     size = _SIZE.search(student)

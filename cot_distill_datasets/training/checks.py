@@ -34,16 +34,37 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
     `trainer` is the `CotTrainer` of `rows`, which have `id`, `prompt` and `completion`. Its dataset lacks the rows
     that were truncated before their first supervised token. Raises CotDistillError with the row that breaks a rule.
     """
+    dataset = progress(trainer.train_dataset, "Checking the supervision of rows")
+    truncated = len(rows) - len(trainer.train_dataset) + check_rows(trainer, dataset, benchmark)
+    warnings = _content_warnings(rows, benchmark)
+    bos_warning = bos_rule(trainer.processing_class).warning
+    truncation = check_truncation(truncated, len(rows), trainer.args.max_length, allow=allow_truncation)
+    for warning in [*warnings, *truncation]:
+        message(f"sft.py: {warning}")
+    repeated = trainer.repeated_rows
+    return [
+        *warnings,
+        *([bos_warning] if bos_warning else []),
+        *truncation,
+        *([f"Each epoch repeats {repeated} of its rows to fill the last batch."] if repeated else []),
+    ]
+
+
+def check_rows(trainer: Any, rows: Iterable[dict[str, Any]], benchmark: str) -> int:
+    """Check tokenized rows of a trainer, and its padding; return how many rows are truncated.
+
+    Raises CotDistillError with the row that breaks a rule.
+    """
     from lm_eval.models.huggingface import HFLM
 
-    tokenizer, dataset = trainer.processing_class, trainer.train_dataset
-    bos_required, bos_warning = bos_rule(tokenizer)
+    tokenizer = trainer.processing_class
+    bos_required = bos_rule(tokenizer).required
     evaluation = HFLM(pretrained=trainer.model, tokenizer=tokenizer)  # renders and tokenizes as an evaluation does
     stops = stop_strings(benchmark)
-    truncated = len(rows) - len(dataset)
-    if not len(dataset):
+    truncated = 0
+    if not len(trainer.train_dataset):
         raise CotDistillError(f"No row has a supervised token within {trainer.args.max_length} tokens.")
-    for row in progress(dataset, "Checking the supervision of rows"):
+    for row in rows:
         rendered = evaluation.apply_chat_template([{"role": "user", "content": prompt(row)}])
         _check_text(row, rendered, tokenizer, stops, benchmark)
         if len(row["input_ids"]) == trainer.args.max_length and row["labels"][-1] != tokenizer.eos_token_id:
@@ -53,17 +74,11 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
         check_prompt(tokens, tokenizer, room=len(tokens), bos_required=bos_required)
         _check_tokens(row, tokens, tokenizer)
     _check_padding(trainer)
-    repeated = trainer.repeated_rows
-    return [
-        *_content_warnings(rows, benchmark),
-        *([bos_warning] if bos_warning else []),
-        *_truncation_warning(truncated, len(rows), trainer.args.max_length, allow=allow_truncation),
-        *([f"Each epoch repeats {repeated} of its rows to fill the last batch."] if repeated else []),
-    ]
+    return truncated
 
 
 def _content_warnings(rows: Dataset, benchmark: str) -> list[str]:
-    """Return and print warnings of rows that `cot_BENCHMARK` would ask or grade differently."""
+    """Return warnings of rows that `cot_BENCHMARK` would ask or grade differently."""
     kind, task = BENCHMARKS[benchmark].answer_kind, f"cot_{benchmark}"
     prompts, completions = ([turns[0]["content"] for turns in rows[name]] for name in ("prompt", "completion"))
     warnings = []
@@ -74,8 +89,6 @@ def _content_warnings(rows: Dataset, benchmark: str) -> list[str]:
         warnings.append(f"{different} of {len(rows)} prompts do not list their options as {task} does.")
     for text in _shared_parts(prompts):
         warnings.append(f"Every prompt contains {text!r}: {task} asks the bare question.")
-    for warning in warnings:
-        message(f"sft.py: {warning}")
     return warnings
 
 
@@ -128,13 +141,13 @@ def _check_padding(trainer: Any) -> None:
         raise CotDistillError(f"Padding with `{pad_token}` removes labels: set another `pad_token`.")
 
 
-def _truncation_warning(truncated: int, rows: int, max_length: int, *, allow: bool) -> list[str]:
+def check_truncation(truncated: int, rows: int, max_length: int, *, allow: bool) -> list[str]:
+    """Return a warning if rows are truncated. Raises CotDistillError if too many are, unless that is allowed."""
     if not truncated:
         return []
     warning = f"{truncated} of {rows} rows are longer than {max_length} tokens: they are truncated or dropped."
     if truncated > rows * TRUNCATED_SHARE and not allow:
         raise CotDistillError(f"{warning} Raise `--max_length`, or pass `--allow_truncation true`.")
-    message(f"sft.py: {warning}")
     return [warning]
 
 

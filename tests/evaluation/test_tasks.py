@@ -198,6 +198,13 @@ def test_a_comparison_that_times_out_is_wrong_and_counted() -> None:
     assert tasks.process_math_results(doc, [r"\sum_{k=1}^{1000000000} \sin(k)"]) == too_long
 
 
+def test_the_limit_of_an_answer_is_the_tasks_own_or_of_the_file_it_includes() -> None:
+    assert {task: tasks.generation_limit(task) for task in ("cot_arith", "cot_csqa_paper")} == {
+        "cot_arith": 224,
+        "cot_csqa_paper": 640,
+    }
+
+
 def test_the_paper_variant_takes_the_first_match_of_the_scripts_regex() -> None:
     (filter_,) = load_yaml(ROOT / "eval_tasks/cot_csqa/cot_csqa_paper.yaml")["filter_list"]
     function, *_ = filter_["filter"]

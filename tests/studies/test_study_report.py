@@ -52,7 +52,7 @@ def make_plan(
         cell = Cell(student="demo", config=config, benchmark="arith", seed=seed + 1, arguments=arguments)
         planned.append((cell, answers[seed] if seed < len(answers) else None))
     cells = [
-        PlannedCell(cell, "k", [], {"cot_arith": f"{cell.name}.parquet"}, 0, words(cell.config), "g")
+        PlannedCell(cell, "k", [], {"cot_arith": f"{cell.name}.parquet"}, words(cell.config), "g", {})
         for cell, _ in planned
     ]
     study = Study(name="known", cells=[cell for cell, _ in planned], tasks=[], dataset=str(release))
@@ -159,6 +159,13 @@ def test_missing_cells_and_arms_are_named(tmp_path: Path) -> None:
     ]
     assert "7 of 12" in page
     assert "2 of 3 of `oracle-l1-arith`." in page and "`oracle-l3-arith`, `oracle-l4-arith`." in page
+
+
+def test_warnings_are_listed(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, {"oracle-l1-arith": first_correct(50)})
+    assert "## Warnings" not in report(plan)
+    plan.warnings.append("oracle-l1-arith: too long")
+    assert "- oracle-l1-arith: too long" in report(plan).partition("## Warnings\n")[2].splitlines()
 
 
 def test_a_study_of_one_seed_says_that_the_noise_of_training_is_unknown(tmp_path: Path) -> None:
