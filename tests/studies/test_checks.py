@@ -87,7 +87,7 @@ def test_the_check_needs_no_weights_and_writes_nothing(plan: Callable[..., Plan]
     assert sorted(Path().rglob("*")) == before
 
 
-def test_cells_that_are_complete_are_not_checked_again(plan: Callable[..., Plan]) -> None:
+def test_cells_that_are_complete_stay_in_the_plan_whatever_the_check_says(plan: Callable[..., Plan]) -> None:
     first = plan(max_length=38)
     for planned in first.cells:
         path = first.record(planned, "cot_arith")
