@@ -107,7 +107,8 @@ def _demo(options: argparse.Namespace) -> int:
 
     cot-distill demo
     """
+    from ..studies.checks import check_plan
     from ..studies.demo import demo_plan
 
-    plan = demo_plan()
+    plan = check_plan(demo_plan())
     return _run_plan(plan) or _report_plan(plan)

@@ -102,7 +102,7 @@ class _Scheduler:
         self.waiting: list[list[PlannedCell]] = []  # those of a student that is not trained
         self.attempts: Counter[str] = Counter()  # by key
         self.same_student = _by_key(pending)
-        self._submit(training_order(pending))
+        self._submit(training_order(plan, pending))
 
     def run(self) -> None:
         """Run until every cell is complete or has failed. Raises CotDistillError if no node can hold a cell."""
@@ -195,12 +195,12 @@ class _Scheduler:
                 worker.delete_student(planned)
 
 
-def training_order(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
+def training_order(plan: Plan, cells: Iterable[PlannedCell]) -> list[PlannedCell]:
     """Return the longest training first, because the last one may run alone.
 
     The untrained base precedes all: it takes no training, but the longest evaluation, for its answers rarely end.
     """
-    return sorted(cells, key=lambda planned: (planned.cell.config != UNTRAINED, -planned.tokens))
+    return sorted(cells, key=lambda planned: (planned.cell.config != UNTRAINED, -plan.tokens(planned)))
 
 
 def students_per_task(students: int, places: int) -> int:

@@ -88,7 +88,7 @@ def test_a_cell_that_a_live_worker_renews_is_not_taken_over(
 
 def test_the_base_precedes_the_trainings_and_the_longest_of_them_is_first(study_file: StudyFile) -> None:
     study_file(**TINY, configs=["oracle-l1-arith", "oracle-l6-arith"])
-    order = dict.fromkeys(planned.cell.config for planned in training_order(_plan().cells))
+    order = dict.fromkeys(planned.cell.config for planned in training_order(_plan(), _plan().cells))
     assert list(order) == ["untrained", "oracle-l6-arith", "oracle-l1-arith", "answer-arith"]
 
 
