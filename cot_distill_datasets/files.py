@@ -29,7 +29,7 @@ from .errors import CotDistillError, nearest
 
 _PACKAGE = Path(__file__).parent
 _BEGUN, _COMPLETE = "begun.json", "whole.json"
-_ENDS = 1 << 20  # bytes
+_ENDS = 64 << 20  # bytes
 
 
 def resource(relative: str) -> Path:
@@ -173,7 +173,7 @@ def damage(folder: Path) -> str | None:
 
 
 def _fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file's size and its first and last MiB: a whole checkpoint may have 50 GB."""
+    """Return the SHA-256 of a file's size and its first and last 64 MiB: a whole checkpoint may have 50 GB."""
     size = path.stat().st_size
     with path.open("rb") as file:
         digest = sha256(f"{size}\n".encode() + file.read(_ENDS))

@@ -133,8 +133,14 @@ DAMAGES = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "removed": lambda path: path.unlink(),
     "a pickle": lambda path: path.write_bytes(pickle.dumps(path.name * 10)),
-    "same size": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
+    "last byte": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
+    "middle byte": lambda path: path.write_bytes(_with_other_middle(path.read_bytes())),
 }
+
+
+def _with_other_middle(content: bytes) -> bytes:
+    half = len(content) // 2
+    return content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
 
 
 def _written_checkpoint(student: Path, step: int) -> Path:
