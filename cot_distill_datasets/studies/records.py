@@ -91,7 +91,13 @@ def write_outcomes(plan: Plan) -> Path:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file that exists in full or not at all."""
+    """Write a Parquet file that exists in full or not at all. Raises CotDistillError on a full disk."""
     staged = path.with_name(f".{path.name}.new")
-    pq.write_table(table, staged, compression="zstd")
+    try:
+        pq.write_table(table, staged, compression="zstd")
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise CotDistillError(
+            f"Cannot write {path} ({error}): free some disk space, then run the study again."
+        ) from error
     os.replace(staged, path)

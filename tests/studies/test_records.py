@@ -1,14 +1,17 @@
 """Records: what a cell leaves behind, and when it cannot be read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support import run_on_full_disk
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.evaluation.samples import outcomes
-from cot_distill_datasets.studies import records
+from cot_distill_datasets.studies import plan, records
 from cot_distill_datasets.studies.records import read_record, write_record
+from cot_distill_datasets.studies.study import load_study
 
 
 def _sample(doc_id: int, filter_: str, correct: int, finish: str = "stop") -> dict[str, object]:
@@ -66,3 +69,36 @@ def test_a_record_of_another_version_is_rejected_with_both_versions(
         write_record(path, outcomes(SAMPLES), {})
     with pytest.raises(CotDistillError, match=rf"99.*{records.VERSION}"):
         read_record(path)
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_record(tmp_path: Path) -> None:
+    path = tmp_path / "cell.parquet"
+    write_record(path, outcomes(SAMPLES), {})
+    code = (
+        "import sys; from pathlib import Path; from cot_distill_datasets.studies.records import write_record\n"
+        "write_record(Path(sys.argv[1]), [{'id': str(n)} for n in range(10_000)], {})"
+    )
+    ended = run_on_full_disk("-c", code, str(path), limit=5_000)
+    assert ended.stderr.splitlines()[-1].startswith(
+        f"cot_distill_datasets.errors.CotDistillError: Cannot write {path}"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["cell.parquet"]
+    assert read_record(path)[0].num_rows == 2
+
+
+def test_records_of_an_older_version_of_the_task_are_left_out(
+    study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(study_file())
+    old = plan.make_plan(study, Path("out"))
+    for planned in old.cells:
+        write_record(old.record(planned, "cot_arith"), outcomes(SAMPLES), {})
+    monkeypatch.setattr(plan, "task_version", lambda task: 99.0)
+    new = plan.make_plan(study, Path("out"))
+    assert [planned.key for planned in new.cells] == [planned.key for planned in old.cells]  # no student is trained
+    assert not any(map(new.is_complete, new.cells))
+    with pytest.raises(CotDistillError, match="no records"):
+        records.outcomes(new)
+    write_record(new.record(new.cells[0], "cot_arith"), outcomes(SAMPLES[1::2]), {})
+    assert records.outcomes(new)["id"].to_pylist() == ["arith-1"]
+    assert records.outcomes(old).num_rows == 2 * len(old.cells)
