@@ -11,6 +11,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,20 @@ LOG_LINES = 5  # of a failed training are shown
 
 class CellIsTakenError(Exception):
     """Another worker, maybe of another run, has the cell."""
+
+
+class FolderIsNotSharedError(CotDistillError):
+    """A machine of a cluster does not see the folder of the study."""
+
+
+def _enter(root: Path, records: Path) -> None:
+    """Work in the folder `root`, as the driver does. Raises FolderIsNotSharedError if it has no folder `records`."""
+    if not (root / records).is_dir():
+        raise FolderIsNotSharedError(
+            f"The machine {socket.gethostname()} does not see {root / records}: every machine of a cluster needs the "
+            "same folder at the same path."
+        )
+    os.chdir(root)
 
 
 @contextmanager
@@ -69,13 +84,13 @@ def is_trained(planned: PlannedCell) -> bool:
     return readable_provenance(planned.student) is not None
 
 
-def train(root: Path, planned: PlannedCell, threads: int) -> None:
+def train(root: Path, planned: PlannedCell, records: Path, threads: int) -> None:
     """Train the student of a cell, unless it is complete, and link it from where a training would have written it.
 
-    Raises CellIsTakenError if another worker has the cell, and CotDistillError with the last lines of the log if the
-    training fails.
+    Raises CellIsTakenError if another worker has the cell, FolderIsNotSharedError if this machine does not see the
+    folder `records`, and CotDistillError with the last lines of the log if the training fails.
     """
-    os.chdir(root)
+    _enter(root, records)
     with lease(planned):
         if not is_trained(planned):
             _run_training(planned, threads)
@@ -126,7 +141,7 @@ def evaluate(
     import torch
 
     quiet_libraries()
-    os.chdir(root)
+    _enter(root, records)
     torch.set_num_threads(threads)
     with ExitStack() as leases:
         keys = _acquire_free(leases, cells)

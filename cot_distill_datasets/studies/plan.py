@@ -84,9 +84,14 @@ class Plan:
     rows: dict[str, Dataset] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def records(self) -> Path:
+        """The folder of the records."""
+        return self.folder / "records"
+
     def record(self, planned: PlannedCell, task: str) -> Path:
         """Return the file of a cell's record on a task."""
-        return self.folder / "records" / planned.records[task]
+        return self.records / planned.records[task]
 
     def is_complete(self, planned: PlannedCell) -> bool:
         """Whether the cell has all of its records."""

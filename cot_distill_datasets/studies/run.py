@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -35,20 +37,22 @@ Keep = Literal["none", "best", "all"]
 EVALUATED_AT_ONCE = 8  # students of one evaluation task: many share a start of vLLM, few lose little to a kill
 ATTEMPTS = 2  # of a failing cell
 RAY_STARTS = 3  # attempts
+ANSWER_SECONDS = 10.0  # in which a cluster must answer
 TAKEN_SECONDS = 5  # until a cell that another run has is looked at again
 
 
 def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     """Run the missing cells of a study, and return the reason for each cell that failed.
 
-    Raises CotDistillError if Ray cannot be started.
+    Raises CotDistillError if Ray cannot be started, or if a machine of its cluster does not see the study's folder.
     """
+    plan.records.mkdir(parents=True, exist_ok=True)
     write_questions(plan)
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
     progress = _Progress(plan, pending)
     if pending:
         ray = _start_ray()
-        with progress.shown():
+        with progress.shown(), redirect_stdout(StringIO()):  # where Ray tells at length of every dead worker
             _Scheduler(ray, plan, pending, progress, keep).run()
         ray.shutdown()
     if any(plan.is_complete(planned) for planned in plan.cells):
@@ -73,15 +77,31 @@ def _start_ray() -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    local: Any = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": os.cpu_count(), "include_dashboard": False}
-    for _ in range(RAY_STARTS):
+    if address := os.environ.get("RAY_ADDRESS"):
+        _check_answers(address)
+    # `local`: otherwise Ray connects to a cluster that was started on this machine, whose cores are not ours.
+    here: Any = {"address": "local", "num_cpus": os.cpu_count(), "include_dashboard": False}
+    for _ in range(1 if address else RAY_STARTS):
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
             return ray
         except Exception as error:  # Ray raises a bare one after 30 s, which a busy machine may take
             reason = error
             ray.shutdown()
-    raise CotDistillError(f"Ray cannot be started: {reason}") from reason
+    raise CotDistillError(f"Ray cannot be started: {' '.join(str(reason).split())}") from reason
+
+
+def _check_answers(address: str) -> None:
+    """Raise CotDistillError if nothing answers at HOST:PORT: Ray would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():  # `auto` is a cluster on this machine
+        try:
+            socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise CotDistillError(
+                f"There is no Ray cluster at {address} ({error}): set RAY_ADDRESS to what `ray start --head` prints, "
+                "or unset it."
+            ) from error
 
 
 class _Scheduler:
@@ -146,7 +166,7 @@ class _Scheduler:
         """Fill the cluster. More trainings would delay the evaluations, which Ray queues behind them."""
         while self.waiting and len(self.running) < places:
             members = self.waiting.pop(0)
-            reference = self.train.remote(Path.cwd(), members[0], self.threads)
+            reference = self.train.remote(Path.cwd(), members[0], self.plan.records, self.threads)
             self.trainings.add(reference)
             self.running[reference] = members
 
@@ -164,7 +184,7 @@ class _Scheduler:
             for part in alone + [rest[n : n + size] for n in range(0, len(rest), size)]:
                 cells = list(chain.from_iterable(part))
                 reference = self.evaluate.remote(
-                    Path.cwd(), self.plan.study, cells, self.plan.folder / "records", self.plan.exemplars, self.threads
+                    Path.cwd(), self.plan.study, cells, self.plan.records, self.plan.exemplars, self.threads
                 )
                 self.running[reference] = cells
 
@@ -172,6 +192,8 @@ class _Scheduler:
         if isinstance(error, worker.CellIsTakenError):
             self._wait_for(cells)
             return
+        if isinstance(error, worker.FolderIsNotSharedError):  # this machine would break every cell
+            raise error
         self._finish([planned for planned in cells if self.plan.is_complete(planned)])
         for key, members in _by_key([planned for planned in cells if not self.plan.is_complete(planned)]).items():
             self.attempts[key] += 1
@@ -179,7 +201,7 @@ class _Scheduler:
                 self._submit(members)
                 continue
             for planned in members:
-                self.progress.fail(planned, str(error))
+                self.progress.fail(planned, str(error).partition("\n")[0])  # Ray's own errors have many lines
 
     def _wait_for(self, cells: list[PlannedCell]) -> None:
         """Look again at cells that another run has: they may be complete, or its worker may have died."""

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from cot_distill_datasets import messages
 from cot_distill_datasets.cli import main
-from cot_distill_datasets.studies.cells import CellIsTakenError, evaluate, lease
+from cot_distill_datasets.studies.cells import CellIsTakenError, FolderIsNotSharedError, evaluate, lease, train
 from cot_distill_datasets.studies.plan import Plan, make_plan
 from cot_distill_datasets.studies.records import write_record
 from cot_distill_datasets.studies.run import (
@@ -80,7 +81,7 @@ def test_a_cell_that_a_live_worker_renews_is_not_taken_over(
     study_file(**TINY)
     monkeypatch.setattr("cot_distill_datasets.studies.cells.LEASE_SECONDS", 1.0)
     planned = _plan().cells[0]
-    with lease(planned), pytest.raises(CellIsTakenError), lease(planned):
+    with lease(planned), pytest.raises(CellIsTakenError), lease(planned, wait=3.0):
         pass
     with lease(planned):
         pass
@@ -99,6 +100,29 @@ def test_evaluations_are_divided_among_all_places(places: int) -> None:
         full, rest = divmod(students, size)
         assert size <= EVALUATED_AT_ONCE
         assert (full + bool(rest)) / places <= math.ceil(students / (places * EVALUATED_AT_ONCE))  # rounds of tasks
+
+
+def test_a_machine_that_does_not_see_the_folder_of_the_study_is_named_and_trains_nothing(
+    study_file: StudyFile, tmp_path: Path
+) -> None:
+    study_file(**TINY)
+    planned, elsewhere = _plan().cells[-1], tmp_path / "elsewhere"
+    with pytest.raises(FolderIsNotSharedError, match=rf"{socket.gethostname()} .*{elsewhere}"):
+        train(elsewhere, planned, Path("out/records"), 1)
+    assert not Path("runs/cells").exists() and not elsewhere.exists()
+
+
+def test_a_cluster_that_does_not_answer_is_named(
+    study_file: StudyFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study_file(**TINY)
+    with socket.socket() as closed:  # bound, but nothing listens
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert main(["study", "run", "small.yaml", "--out", "out"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert address in line and "RAY_ADDRESS" in line
 
 
 @pytest.mark.slow
@@ -187,7 +211,8 @@ def test_the_log_of_an_evaluation_has_no_bars(
     plan = _plan()
     planned = plan.cells[0]
     shutil.copytree("runs/demo/untrained", planned.student)
-    evaluate(Path.cwd(), plan.study, [planned], plan.folder / "records", plan.exemplars, 1)
+    plan.records.mkdir(parents=True)
+    evaluate(Path.cwd(), plan.study, [planned], plan.records, plan.exemplars, 1)
     assert plan.is_complete(planned) and "%|" not in capfd.readouterr().err
 
 
