@@ -27,14 +27,22 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study_file(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Return a function that writes a study file in a folder with a release and the untrained demo student."""
     monkeypatch.chdir(tmp_path)
-    Path("eit").symlink_to(small_project / "eit")
-    Path("runs").mkdir()
-    Path("runs/demo").symlink_to(small_project / "runs/demo")
+    return lambda **changed: write_study(small_project, Path(), **changed)
 
-    def write(**changed: Any) -> Path:
-        content = {"students": ["demo"], "configs": ["oracle-l3-arith"], "seeds": [1], "backend": "hf", "threads": 1}
-        path = Path("small.yaml")
-        path.write_text(yaml.safe_dump(content | changed))
-        return path
 
-    return write
+@pytest.fixture(scope="module")
+def module_study(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that writes a study file in a folder of its own, which the tests of a module share."""
+    return lambda **changed: write_study(small_project, tmp_path_factory.mktemp("study"), **changed)
+
+
+def write_study(project: Path, folder: Path, **changed: Any) -> Path:
+    """Write a study file in a folder that has the release and the untrained demo student of a project."""
+    if not (folder / "eit").exists():
+        (folder / "eit").symlink_to(project / "eit")
+        (folder / "runs").mkdir()
+        (folder / "runs/demo").symlink_to(project / "runs/demo")
+    content = {"students": ["demo"], "configs": ["oracle-l3-arith"], "seeds": [1], "backend": "hf", "threads": 1}
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(content | changed))
+    return path
