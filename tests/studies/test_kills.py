@@ -54,6 +54,7 @@ class Run:
     """A run of the study in this folder. What it prints is in `output.txt`, its messages are in `errors.txt`."""
 
     def __init__(self) -> None:
+        self.driver: psutil.Popen | None = None
         self.files: set[Path] = set()  # that it has had
 
     def start(self) -> psutil.Popen:
@@ -85,10 +86,13 @@ class Run:
         return {kind: processes for kind, processes in kinds.items() if processes}
 
     def kill(self) -> None:
-        """Kill the driver. Ray's processes on this machine, its workers and their trainings end with it."""
-        with suppress(psutil.NoSuchProcess):
-            self.driver.kill()
-        self.driver.wait()
+        """Kill the driver, and the processes that it started on this machine before they notice."""
+        with suppress(psutil.NoSuchProcess):  # the driver has ended
+            family = [self.driver, *self.driver.children(recursive=True)]
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family)
 
 
 def _command_line(process: psutil.Process) -> str:
@@ -104,7 +108,8 @@ def run(study_file: StudyFile) -> Iterator[Run]:
     study_file(**SETTINGS)
     run = Run()
     yield run
-    run.kill()
+    if run.driver:
+        run.kill()
 
 
 def _second_checkpoint() -> Path | None:
