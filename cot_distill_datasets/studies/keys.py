@@ -26,16 +26,19 @@ def argument_defaults() -> dict[str, Any]:
 def base_hash(name: str, revision: str) -> str:
     """Return the hash of a base model's weights, configs and tokenizer, or its commit on the Hub.
 
-    The version of transformers that wrote a config is left out: the same model has the same hash on every machine.
+    The same model has the same hash on every machine. So the version of transformers that wrote a config is left out,
+    and the weights of a demo student: they are drawn with a fixed seed, and torch rounds them differently on a CPU
+    without AVX2 (aten/src/ATen/native/cpu/DistributionTemplates.h, `normal_fill_AVX2`).
     """
-    if name in {str(untrained_dir(student)) for student in DEMO_STUDENTS}:
+    is_demo = name in {str(untrained_dir(student)) for student in DEMO_STUDENTS}
+    if is_demo:
         from ..training.models import ensure_demo_student
 
         ensure_demo_student(name)
     folder = Path(name)
     if folder.is_dir():
         configs = [path for path in (folder / "config.json", folder / "generation_config.json") if path.is_file()]
-        files = [*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"]
+        files = [*([] if is_demo else sorted(folder.glob("*.safetensors"))), folder / "tokenizer.json"]
         return digest(
             [
                 *(json.loads(path.read_text(encoding="utf-8")) | {"transformers_version": None} for path in configs),

@@ -27,6 +27,7 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study_file(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Return a function that writes a study file in a folder with a release and the untrained demo student."""
     monkeypatch.chdir(tmp_path)
+    write_study(small_project, Path())
     return lambda **changed: write_study(small_project, Path(), **changed)
 
 
@@ -40,8 +41,8 @@ def write_study(project: Path, folder: Path, **changed: Any) -> Path:
     """Write a study file in a folder that has the release and the untrained demo student of a project."""
     if not (folder / "eit").exists():
         (folder / "eit").symlink_to(project / "eit")
-        (folder / "runs").mkdir()
-        (folder / "runs/demo").symlink_to(project / "runs/demo")
+        (folder / "runs/demo").mkdir(parents=True)
+        (folder / "runs/demo/untrained").symlink_to(project / "runs/demo/untrained")
     content = {"students": ["demo"], "configs": ["oracle-l3-arith"], "seeds": [1], "backend": "hf", "threads": 1}
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(content | changed))
