@@ -132,20 +132,24 @@ def contrast(arm: Answers, reference: Answers, noise: SeedNoise, *, trained: boo
 
 
 def score_interval(arm: Answers, noise: SeedNoise) -> tuple[float, float]:
-    """Return the 95% interval of an arm's score: Wilson's, for the effective number of answers.
+    """Return the 95% interval of an arm's score, over the choice of questions and the noise of training.
 
-    That is the number of independent answers whose mean has the same variance (Korn & Graubard 1998, "Confidence
-    intervals for proportions with small expected number of positive counts estimated from survey data", Survey
-    Methodology 24). With one seed it is the number of questions, and the interval is that of `Score.interval`.
+    The first is Wilson's for the effective number of answers: that of independent answers whose mean has the same
+    variance (Korn & Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data", Survey Methodology 24). With one seed it is the number of questions, and the interval
+    is that of `Score.interval`. The second is t's; their limits are combined as Zou & Donner 2008 do ("Construction of
+    confidence limits about effect measures", Stat. Med. 27), so that a score of 0 or 1 has an interval too.
     """
     seeds, questions = arm.shape
     score = float(arm.mean())
-    variance = float(arm.mean(0).var()) / questions + noise.component(questions) / seeds
+    variance = float(arm.mean(0).var()) / questions
     answers = min(score * (1 - score) / variance, seeds * questions) if variance else questions
-    z2 = float(stdtrit(noise.df, 1 - ALPHA / 2)) ** 2
+    z2 = float(stdtrit(math.inf, 1 - ALPHA / 2)) ** 2
     center = (score + z2 / (2 * answers)) / (1 + z2 / answers)
     half = math.sqrt(z2 * (score * (1 - score) / answers + z2 / (4 * answers**2))) / (1 + z2 / answers)
-    return max(center - half, 0.0), min(center + half, 1.0)
+    of_seeds = float(stdtrit(noise.df, 1 - ALPHA / 2)) * math.sqrt(noise.component(questions) / seeds)
+    low, high = (math.hypot(distance, of_seeds) for distance in (score - (center - half), center + half - score))
+    return max(score - low, 0.0), min(score + high, 1.0)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -136,6 +136,24 @@ def test_seeds_that_agree_do_not_narrow_an_interval_and_seeds_that_differ_widen_
     assert wide_low < low < high < wide_high
 
 
+@pytest.mark.parametrize("correct", [0, 1])
+def test_a_score_at_an_end_has_the_noise_of_the_other_arms(correct: int) -> None:
+    arm, noise = _answers(str(correct) * 300, str(correct) * 300), SeedNoise(0.02**2, 0.0, 10)
+    low, high = score_interval(arm, noise)
+    half = math.hypot(2.228139 * 0.02 / math.sqrt(2), 3.841459 / (300 + 3.841459))  # t of 10, and Wilson's at 0
+    assert (low, high) == pytest.approx((0, half) if correct == 0 else (1 - half, 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("truth", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("spread", SPREADS)
+def test_the_interval_covers_the_true_score_in_95_percent_of_studies(truth: float, spread: float) -> None:
+    covered = []
+    for study in simulate([truth, 0.4, 0.6], seeds=3, questions=300, spread=spread):
+        low, high = score_interval(study[0], seed_noise(study))
+        covered.append(low < truth < high)
+    assert 0.92 <= np.mean(covered) <= 0.985
+
+
 def test_a_few_questions_without_a_difference_do_not_prove_that_there_is_none() -> None:
     few, many = _answers("1" * 10), _answers("1" * 300)
     assert contrast(few, few, ONE_SEED).p_outside(0.05) > 0.2
