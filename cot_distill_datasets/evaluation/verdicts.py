@@ -1,13 +1,13 @@
 """Verdicts: what a comparison claims, from a closed list of words.
 
-At most 5% of studies without a difference claim one in a family: the tests that decide one finding about one student
-on one benchmark, adjusted by Holm's method. `margin` is fixed before the study is run. A difference that is shown is
-claimed even if it is smaller than the margin.
+At most 5% of studies without a difference claim one in a family: all tests of one finding about one student on one
+benchmark, adjusted by Holm's method. So the granularity of several teachers is one family, and so are all formats.
+`margin` is fixed before the study is run. A difference that is shown is claimed even if it is smaller than the margin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from math import isfinite, isnan
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ from .statistics import ALPHA, Answers, Contrast, SeedNoise, contrast, holm
 
 CANNOT_TELL = "cannot tell"
 ABOVE, NOT_ABOVE = "above the baseline", "not above the baseline"
-MARGIN = 0.05
 
 Arms = Mapping[str, Answers]  # by name, such as `l1`; the same questions in the same order
 
@@ -26,16 +25,15 @@ Arms = Mapping[str, Answers]  # by name, such as `l1`; the same questions in the
 class Comparison(NamedTuple):
     """An arm against its reference. Differences are shares: 0.05 is 5 points.
 
-    `p` is two-sided. `adjusted_p` is Holm's, of the claim that the comparison decides. `detectable` is the smallest
-    difference that this design finds with 80% power. `noise_known`: there are several seeds, so that the interval
-    covers the noise of training.
+    `adjusted_p` is Holm's, of the claim that the comparison decides. `detectable` is the smallest difference that this
+    design finds with 80% power. `noise_known`: there are several seeds, so that the interval covers the noise of
+    training.
     """
 
     arm: str
     reference: str
     difference: float
     interval: tuple[float, float]
-    p: float
     adjusted_p: float
     detectable: float
     noise_known: bool
@@ -65,20 +63,51 @@ class TeacherFinding(Finding):
     tau: float | None
 
 
-def granularity(levels: Arms, noise: SeedNoise, margin: float = MARGIN) -> Finding:
-    """Return how accuracy depends on granularity; `levels` are ordered from the tersest to the finest.
+def granularity(teachers: Mapping[str, Arms], noise: SeedNoise, margin: float) -> dict[str, Finding]:
+    """Return for each teacher how accuracy depends on granularity; its levels are ordered from the tersest.
 
     `peak at lN`: level N is above the tersest and above the finest. `rises`: no peak, and the finest is above the
     tersest. `falls`: the reverse. `flat within ±margin`: every two levels are. Otherwise `cannot tell`.
 
     A peak needs both of its one-sided tests (an intersection-union test: Berger 1982, "Multiparameter hypothesis
-    testing and acceptance sampling", Technometrics 24). The family is one peak for each interior level, and the ends.
+    testing and acceptance sampling", Technometrics 24). The family is one peak for each interior level, and the ends,
+    of every teacher.
     """
+    contrasts = {
+        teacher: {pair: contrast(levels[pair[1]], levels[pair[0]], noise) for pair in combinations(levels, 2)}
+        for teacher, levels in teachers.items()
+    }
+    adjusted = _adjust({t: _peaks_and_ends(levels, contrasts[t]) for t, levels in teachers.items()})
+    tests = sum(map(len, adjusted.values()))
+    return {
+        teacher: _granularity(levels, contrasts[teacher], adjusted[teacher], tests, margin)
+        for teacher, levels in teachers.items()
+    }
+
+
+_Pairs = Mapping[tuple[str, str], Contrast]  # the second level minus the first
+
+
+def _sides(levels: Arms, contrasts: _Pairs) -> dict[str, tuple[Contrast, Contrast]]:
+    """Return each interior level minus the tersest, and minus the finest."""
     tersest, *interior, finest = levels
-    contrasts = {pair: contrast(levels[pair[1]], levels[pair[0]], noise) for pair in combinations(levels, 2)}
-    ends = contrasts[tersest, finest]
-    sides = {n: (contrasts[tersest, n], _reverse(contrasts[n, finest])) for n in interior}
-    adjusted = holm([max(side.p_above for side in sides[n]) for n in interior] + [ends.p])
+    return {n: (contrasts[tersest, n], _reverse(contrasts[n, finest])) for n in interior}
+
+
+def _ends(levels: Arms, contrasts: _Pairs) -> Contrast:
+    tersest, *_, finest = levels
+    return contrasts[tersest, finest]
+
+
+def _peaks_and_ends(levels: Arms, contrasts: _Pairs) -> list[float]:
+    """Return the p-value of a peak at each interior level, and that of the ends."""
+    peaks = [max(side.p_above for side in sides) for sides in _sides(levels, contrasts).values()]
+    return [*peaks, _ends(levels, contrasts).p]
+
+
+def _granularity(levels: Arms, contrasts: _Pairs, adjusted: Sequence[float], tests: int, margin: float) -> Finding:
+    tersest, *interior, finest = levels
+    sides, ends = _sides(levels, contrasts), _ends(levels, contrasts)
     peaks = [n for n, p in zip(interior, adjusted) if p < ALPHA]
     if peaks:
         verdict = f"peak at {max(peaks, key=lambda n: levels[n].mean())}"
@@ -89,28 +118,29 @@ def granularity(levels: Arms, noise: SeedNoise, margin: float = MARGIN) -> Findi
     else:
         verdict = CANNOT_TELL
     comparisons = [
-        _comparison(n, reference, side, p, tests=len(adjusted))
+        _comparison(n, reference, side, p, tests)
         for n, p in zip(interior, adjusted)
         for reference, side in zip((tersest, finest), sides[n])
     ]
-    comparisons.append(_comparison(finest, tersest, ends, adjusted[-1], tests=len(adjusted)))
+    comparisons.append(_comparison(finest, tersest, ends, adjusted[-1], tests))
     return Finding(verdict, tuple(comparisons))
 
 
-def formats(plain: Answers, others: Arms, noise: SeedNoise, margin: float = MARGIN) -> dict[str, Finding]:
+def formats(arms: Mapping[str, tuple[Answers, Answers]], noise: SeedNoise, margin: float) -> dict[str, Finding]:
     """Return for each format whether it `differs` from plain CoT, is the `same within ±margin`, or `cannot tell`.
 
-    The tests of a difference are one family, and those of equivalence another.
+    `arms` has the answers of each format, and those of plain CoT at its level. The tests of a difference are one
+    family, and those of equivalence another.
     """
-    contrasts = [contrast(arm, plain, noise) for arm in others.values()]
+    contrasts = [contrast(arm, plain, noise) for arm, plain in arms.values()]
     adjusted = holm([pair.p for pair in contrasts])
     outside = holm([pair.p_outside(margin) for pair in contrasts])
     return {
         name: Finding(
             decide("differs", "differs", pair, p, p_outside, margin),
-            (_comparison(name, "plain CoT", pair, p, tests=len(others)),),
+            (_comparison(name, "plain CoT", pair, p, tests=len(arms)),),
         )
-        for name, pair, p, p_outside in zip(others, contrasts, adjusted, outside)
+        for name, pair, p, p_outside in zip(arms, contrasts, adjusted, outside)
     }
 
 
@@ -121,31 +151,53 @@ def decide(above: str, below: str, pair: Contrast, p: float, p_outside: float, m
     return f"same within {_points(margin)}" if p_outside < ALPHA else CANNOT_TELL
 
 
-def teachers(accuracies: Mapping[str, float], students: Arms, noise: SeedNoise) -> TeacherFinding:
-    """Return whether the students of the most accurate teacher are `best`; both arguments are keyed by teacher.
+def teachers(
+    accuracies: Mapping[str, Mapping[str, float]], students: Mapping[str, Arms], noise: SeedNoise
+) -> dict[str, TeacherFinding]:
+    """Return for each level whether the students of the most accurate teacher are `best`.
 
-    `best`: they are above the students of every other teacher (an intersection-union test). `not best`: those of some
-    other teacher are above them. `cannot tell`: neither, or several teachers are the most accurate.
+    Both arguments are keyed by level, then by teacher. `best`: they are above the students of every other teacher (an
+    intersection-union test). `not best`: those of some other teacher are above them. `cannot tell`: neither, or
+    several teachers are the most accurate. All levels are one family.
     """
-    top = max(accuracies, key=lambda teacher: accuracies[teacher])
-    others = [teacher for teacher in students if teacher != top]
-    contrasts = [contrast(students[top], students[other], noise) for other in others]
-    best, *beaten = holm([max(pair.p_above for pair in contrasts), *(_reverse(pair).p_above for pair in contrasts)])
+    tops = {level: max(shares, key=lambda teacher: shares[teacher]) for level, shares in accuracies.items()}
+    contrasts = {
+        level: {other: contrast(arms[tops[level]], arm, noise) for other, arm in arms.items() if other != tops[level]}
+        for level, arms in students.items()
+    }
+    adjusted = _adjust({level: _best_and_beaten(pairs) for level, pairs in contrasts.items()})
+    tests = sum(map(len, adjusted.values()))
+    return {
+        level: _teachers(accuracies[level], arms, tops[level], contrasts[level], adjusted[level], tests)
+        for level, arms in students.items()
+    }
+
+
+def _best_and_beaten(contrasts: Mapping[str, Contrast]) -> list[float]:
+    """Return the p-value of "above all others", and of each other teacher's being above."""
+    return [max(pair.p_above for pair in contrasts.values()), *(_reverse(p).p_above for p in contrasts.values())]
+
+
+def _teachers(
+    accuracies: Mapping[str, float],
+    students: Arms,
+    top: str,
+    contrasts: Mapping[str, Contrast],
+    adjusted: Sequence[float],
+    tests: int,
+) -> TeacherFinding:
+    best, *beaten = adjusted
     verdict = CANNOT_TELL
     if list(accuracies.values()).count(accuracies[top]) == 1:
         verdict = "best" if best < ALPHA else "not best" if min(beaten) < ALPHA else CANNOT_TELL
     tau = float(
         kendalltau([accuracies[name] for name in students], [arm.mean() for arm in students.values()]).statistic
     )
-    return TeacherFinding(
-        verdict,
-        tuple(
-            _comparison(top, other, pair, best if pair.difference > 0 else p, tests=len(others) + 1)
-            for other, pair, p in zip(others, contrasts, beaten)
-        ),
-        top,
-        None if isnan(tau) else tau,
+    comparisons = (
+        _comparison(top, other, pair, best if pair.difference > 0 else p, tests)
+        for (other, pair), p in zip(contrasts.items(), beaten)
     )
+    return TeacherFinding(verdict, tuple(comparisons), top, None if isnan(tau) else tau)
 
 
 def against_baseline(arms: Arms, baselines: Arms, noise: SeedNoise) -> dict[str, Finding]:
@@ -164,9 +216,15 @@ def against_baseline(arms: Arms, baselines: Arms, noise: SeedNoise) -> dict[str,
     }
 
 
+def _adjust(p_values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Return p-values by name, adjusted as one family."""
+    adjusted = iter(holm([p for values in p_values.values() for p in values]))
+    return {name: list(islice(adjusted, len(values))) for name, values in p_values.items()}
+
+
 def _comparison(arm: str, reference: str, pair: Contrast, adjusted_p: float, tests: int) -> Comparison:
     return Comparison(
-        arm, reference, pair.difference, pair.interval, pair.p, adjusted_p, pair.detectable(tests), isfinite(pair.df)
+        arm, reference, pair.difference, pair.interval, adjusted_p, pair.detectable(tests), isfinite(pair.df)
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ PLAIN = "plain CoT"  # the reference of the formats, in `verdicts.formats`
 
 Axes = tuple[tuple[str, str], ...]  # the further axes that an arm has, with their values
 
+_Value = TypeVar("_Value")
 _MEANS = ("no_answer", "truncated", "output_tokens")
 
 
@@ -200,26 +201,18 @@ def _granularity(arms: Arms, noise: SeedNoise, margin: float) -> list[Verdict]:
         name = ConfigName.parse(config)
         if name.granularity and name.format == DEFAULT_FORMAT:
             levels.setdefault(name.teacher, {})[f"l{name.granularity}"] = config
-    return [
-        Verdict(teacher, granularity({level: arms[c] for level, c in configs.items()}, noise, margin), configs)
-        for teacher, configs in levels.items()
-        if len(configs) >= MIN_LEVELS
-    ]
+    levels = {teacher: configs for teacher, configs in levels.items() if len(configs) >= MIN_LEVELS}
+    findings = granularity({teacher: _pick(arms, configs) for teacher, configs in levels.items()}, noise, margin)
+    return [Verdict(teacher, finding, levels[teacher]) for teacher, finding in findings.items()]
 
 
 def _formats(arms: Arms, noise: SeedNoise, margin: float) -> list[Verdict]:
     """Return how each format compares with plain CoT of the same teacher and level."""
-    verdicts = []
-    for plain in arms:
-        others = [config for config in arms if config != plain and _plain(config) == plain]
-        if others:
-            found = formats(arms[plain], {config: arms[config] for config in others}, noise, margin)
-            verdicts += [Verdict(config, finding, {PLAIN: plain}) for config, finding in found.items()]
-    return verdicts
-
-
-def _plain(config: str) -> str:
-    return str(replace(ConfigName.parse(config), format=DEFAULT_FORMAT))
+    plain = {config: str(replace(ConfigName.parse(config), format=DEFAULT_FORMAT)) for config in arms}
+    pairs = {config: (arms[config], arms[of]) for config, of in plain.items() if of in arms and of != config}
+    return [
+        Verdict(config, finding, {PLAIN: plain[config]}) for config, finding in formats(pairs, noise, margin).items()
+    ]
 
 
 def _teachers(arms: Arms, accuracies: Mapping[str, float], noise: SeedNoise) -> list[Verdict]:
@@ -229,16 +222,12 @@ def _teachers(arms: Arms, accuracies: Mapping[str, float], noise: SeedNoise) -> 
         name = ConfigName.parse(config)
         if name.format == DEFAULT_FORMAT and name.granularity and config in accuracies:
             levels.setdefault(f"l{name.granularity}", {})[name.teacher] = config
-    return [
-        Verdict(
-            level,
-            teachers(
-                {teacher: accuracies[config] for teacher, config in configs.items()},
-                {teacher: arms[config] for teacher, config in configs.items()},
-                noise,
-            ),
-            configs,
-        )
-        for level, configs in sorted(levels.items())
-        if len(configs) > 1
-    ]
+    levels = {level: configs for level, configs in sorted(levels.items()) if len(configs) > 1}
+    shares = {level: _pick(accuracies, configs) for level, configs in levels.items()}
+    students = {level: _pick(arms, configs) for level, configs in levels.items()}
+    return [Verdict(level, finding, levels[level]) for level, finding in teachers(shares, students, noise).items()]
+
+
+def _pick(values: Mapping[str, _Value], configs: Mapping[str, str]) -> dict[str, _Value]:
+    """Return the values of configs, by the names that the configs have in a finding."""
+    return {name: values[config] for name, config in configs.items()}

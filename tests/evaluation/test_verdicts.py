@@ -4,15 +4,24 @@ The bars are those that the project promises: 1,000 studies each, 3 seeds and 30
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from simulated import simulate
 
 from cot_distill_datasets.evaluation.statistics import Answers, SeedNoise, contrast, seed_noise
-from cot_distill_datasets.evaluation.verdicts import Finding, against_baseline, formats, granularity, teachers
+from cot_distill_datasets.evaluation.verdicts import (
+    Finding,
+    TeacherFinding,
+    against_baseline,
+    formats,
+    granularity,
+    teachers,
+)
 
 
+MARGIN = 0.05
 LEVELS = ("l1", "l2", "l3", "l4", "l5", "l6")
 SATURATES = (0.2, 0.4, 0.6, 0.6, 0.6, 0.6)
 PEAK = (0.4, 0.4, 0.5, 0.4, 0.4, 0.4)
@@ -21,7 +30,13 @@ SPREADS = [0.01, pytest.param(0.0, marks=pytest.mark.slow), pytest.param(0.03, m
 
 
 def _levels(study: Answers) -> Finding:
-    return granularity(dict(zip(LEVELS, study)), seed_noise(study))
+    return granularity({"oracle": dict(zip(LEVELS, study))}, seed_noise(study), MARGIN)["oracle"]
+
+
+def _against_plain(study: Answers, names: Iterable[str]) -> dict[str, Finding]:
+    """Return the findings about formats, whose plain CoT is the first arm."""
+    plain, *others = study
+    return formats({name: (arm, plain) for name, arm in zip(names, others)}, seed_noise(study), MARGIN)
 
 
 def _verdicts(truth: tuple[float, ...], spread: float) -> Counter[str]:
@@ -33,8 +48,12 @@ def _formats(truth: tuple[float, ...], spread: float) -> Counter[str]:
     return Counter(
         finding.verdict
         for study in simulate(truth, seeds=5, questions=500, spread=spread)
-        for finding in formats(study[0], dict(zip(("l2m", "rar", "symbolic"), study[1:])), seed_noise(study)).values()
+        for finding in _against_plain(study, ("l2m", "rar", "symbolic")).values()
     )
+
+
+def _teachers(accuracies: dict[str, float], study: Answers) -> TeacherFinding:
+    return teachers({"l3": accuracies}, {"l3": dict(zip(accuracies, study))}, seed_noise(study))["l3"]
 
 
 @pytest.mark.parametrize("spread", SPREADS)
@@ -42,9 +61,8 @@ def test_without_a_difference_at_most_6_percent_of_studies_claim_one(spread: flo
     studies = simulate([0.5] * 6, seeds=3, questions=300, spread=spread)
     claims = np.zeros((3, len(studies)), dtype=bool)
     for number, study in enumerate(studies):
-        noise, (plain, *others) = seed_noise(study), study[:4]
-        by_format = formats(plain, dict(zip("abc", others)), noise)
-        by_teacher = teachers({"x": 0.9, "y": 0.8, "z": 0.7}, dict(zip("xyz", study)), noise)
+        by_format = _against_plain(study, "abcde")
+        by_teacher = _teachers({"x": 0.9, "y": 0.8, "z": 0.7}, study)
         claims[:, number] = (
             _levels(study).verdict not in ("cannot tell", "flat within ±5"),
             any(finding.verdict == "differs" for finding in by_format.values()),
@@ -120,13 +138,13 @@ def test_the_finding_has_the_numbers_of_each_comparison() -> None:
         [scores[1] - scores[0], scores[1] - scores[2], scores[2] - scores[0]]
     )
     assert all(c.interval[0] < c.difference < c.interval[1] for c in finding.comparisons)
-    assert all(c.p < 1e-4 and c.adjusted_p < 1e-3 and c.noise_known for c in finding.comparisons)
+    assert all(c.adjusted_p < 1e-3 and c.noise_known for c in finding.comparisons)
     assert finding.detectable == max(c.detectable for c in finding.comparisons)
 
 
 def test_a_peak_needs_both_of_its_comparisons() -> None:
     _, above_finest, _ = _levels(_study(0.4, 0.4, 0.2)).comparisons
-    assert above_finest.p < 1e-4 and above_finest.adjusted_p > 0.05
+    assert above_finest.interval[0] > 0.1 and above_finest.adjusted_p > 0.05
     assert _levels(_study(0.4, 0.4, 0.2)).verdict == "falls"
 
 
@@ -145,7 +163,8 @@ def test_a_small_study_cannot_tell_and_says_what_it_could_detect() -> None:
 def test_the_margin_decides_what_is_the_same() -> None:
     study = _study(0.5, 0.5)
     noise = seed_noise(study)
-    verdicts = [formats(study[0], {"rar": study[1]}, noise, margin)["rar"].verdict for margin in (0.05, 0.001)]
+    pair = {"rar": (study[1], study[0])}
+    verdicts = [formats(pair, noise, margin)["rar"].verdict for margin in (MARGIN, 0.001)]
     assert verdicts == ["same within ±5", "cannot tell"]
 
 
@@ -156,13 +175,14 @@ def test_more_formats_need_more_evidence_that_all_are_the_same() -> None:
     pair = contrast(study[1], study[0], noise)
     margin = next(step / 1000 for step in range(1, 100) if pair.p_outside(step / 1000) < 0.04)
     assert pair.p_outside(margin) > 0.05 / 3
-    by_count = [formats(study[0], dict.fromkeys("abc"[:count], study[1]), noise, margin)["a"] for count in (1, 3)]
+    both = (study[1], study[0])
+    by_count = [formats(dict.fromkeys("abc"[:count], both), noise, margin)["a"] for count in (1, 3)]
     assert [finding.verdict.split()[0] for finding in by_count] == ["same", "cannot"]
 
 
 def test_each_format_has_its_verdict_against_plain_cot() -> None:
     study = _study(0.5, 0.5, 0.3)
-    findings = formats(study[0], {"rar": study[1], "l2m": study[2]}, seed_noise(study))
+    findings = _against_plain(study, ("rar", "l2m"))
     assert {name: finding.verdict for name, finding in findings.items()} == {"rar": "same within ±5", "l2m": "differs"}
     assert findings["l2m"].comparisons[0].difference == pytest.approx(study[2].mean() - study[0].mean())
 
@@ -179,14 +199,31 @@ def test_the_students_of_the_most_accurate_teacher_are_best_or_not(
     accuracies: dict[str, float], verdict: str, tau: float | None
 ) -> None:
     study = _study(0.6, 0.5, 0.4)
-    finding = teachers(accuracies, dict(zip(accuracies, study)), seed_noise(study))
+    finding = _teachers(accuracies, study)
     assert (finding.verdict, finding.teacher) == (verdict, max(accuracies, key=lambda name: accuracies[name]))
     assert tau is None or finding.tau == pytest.approx(tau)
 
 
+def test_several_teachers_are_one_family() -> None:
+    """Each p-value is adjusted for the tests of all teachers."""
+    study = _study(0.5, 0.52, 0.5)
+    levels = dict(zip(LEVELS, study))
+    alone, among = (
+        granularity(dict.fromkeys(names, levels), seed_noise(study), MARGIN)["a"].comparisons[0]
+        for names in ("a", "abcd")
+    )
+    assert among.adjusted_p > alone.adjusted_p and among.detectable > alone.detectable
+    shares, students = {"x": 0.9, "y": 0.8}, dict(zip("xy", study))
+    one, many = (
+        teachers(dict.fromkeys(names, shares), dict.fromkeys(names, students), seed_noise(study))["a"]
+        for names in ("a", "abcd")
+    )
+    assert many.detectable > one.detectable
+
+
 def test_tau_is_null_if_the_teachers_are_equal() -> None:
     study = _study(0.6, 0.5)
-    assert teachers({"a": 1.0, "b": 1.0}, {"a": study[0], "b": study[1]}, seed_noise(study)).tau is None
+    assert _teachers({"a": 1.0, "b": 1.0}, study).tau is None
 
 
 def test_a_student_is_compared_with_the_better_baseline() -> None:
