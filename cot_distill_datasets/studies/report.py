@@ -7,7 +7,7 @@ all records that are in the study's folder now. The words of rationales and the 
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..templates import render_page
 from .findings import PLAIN, Section, find
 from .plan import SEPARATED_SHARE, Plan
 from .records import read_record, write_outcomes
-from .study import Study
+from .study import Cell, Study
 
 
 SCORES = "scores.png"
@@ -41,22 +41,43 @@ def write_study_report(plan: Plan) -> str:
         "study_report.md.jinja",
         study=study, plan=plan, sections=sections, words=words, accuracies=accuracies, missing=_missing(plan),
         planned_seeds=lambda section: _planned_seeds(study, section), plain=PLAIN, separated_share=SEPARATED_SHARE,
-        figures=_draw_figures(plan.folder, sections, words),
+        figures=_draw_figures(plan.folder, sections, words), warnings=[*plan.warnings, *_mixed_settings(plan)],
     )  # fmt: skip
     atomic_write(plan.folder / "report.md", f"{page}\n")
     return render_page("study_scores.md.jinja", sections=sections, seconds=_training_seconds(plan))
 
 
+def _facts(plan: Plan) -> Iterator[tuple[Cell, str, dict[str, Any]]]:
+    """Yield the cell, the task and the facts of each record."""
+    for planned in plan.cells:
+        for task in planned.records:
+            if (path := plan.record(planned, task)).is_file():
+                yield planned.cell, task, read_record(path)[1]
+
+
 def _training_seconds(plan: Plan) -> dict[tuple[Any, ...], float]:
     """Return the mean seconds of training of each arm that has records, by student, axes and config."""
     seconds: dict[tuple[Any, ...], list[float]] = {}
-    for planned in filter(plan.is_complete, plan.cells):
-        _, facts = read_record(plan.record(planned, next(iter(planned.records))))
-        if provenance := facts.get("provenance"):
-            cell = planned.cell
+    for cell, _, facts in _facts(plan):
+        if facts["provenance"]:
             axes = tuple((name, str(value)) for name, value in cell.arguments)
-            seconds.setdefault((cell.label, axes, cell.config), []).append(provenance["train_seconds"])
+            seconds.setdefault((cell.label, axes, cell.config), []).append(facts["provenance"]["train_seconds"])
     return {arm: statistics.fmean(values) for arm, values in seconds.items()}
+
+
+def _mixed_settings(plan: Plan) -> list[str]:
+    """Return a warning for each student and task whose records are of several backends or dtypes."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for cell, task, facts in _facts(plan):
+        settings = facts["evaluation"]["settings"]
+        way = f"{settings['backend']} in {settings['model_args']['dtype']}"
+        counts.setdefault((cell.label, task), Counter())[way] += 1
+    return [
+        f"`{student}` on `{task}`: {', '.join(f'{count} records by {way}' for way, count in ways.items())}. Answers "
+        "differ among backends and dtypes, so these arms differ in more than their supervision."
+        for (student, task), ways in counts.items()
+        if len(ways) > 1
+    ]
 
 
 def _missing(plan: Plan) -> dict[str, str]:

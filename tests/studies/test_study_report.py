@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outcomes import answer_rows, first_correct
@@ -59,8 +60,13 @@ def make_plan(
     plan = Plan(study, folder / "study", cells, {}, {"arith": ["a", "b"]}, dict(separation or {}))
     for planned_cell, (_, answers) in zip(cells, planned):
         if answers is not None:
-            write_record(plan.record(planned_cell, "cot_arith"), answer_rows(answers), {})
+            write_record(plan.record(planned_cell, "cot_arith"), answer_rows(answers), facts())
     return plan
+
+
+def facts(dtype: str = "float32") -> dict[str, Any]:
+    """Return what a record says about its evaluation."""
+    return {"provenance": None, "evaluation": {"settings": {"backend": "hf", "model_args": {"dtype": dtype}}}}
 
 
 def words(config: str) -> float:
@@ -190,7 +196,7 @@ def test_adjacent_levels_below_75_percent_are_not_separated(tmp_path: Path) -> N
 def test_a_record_that_is_new_is_in_the_next_report(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {"oracle-l1-arith": first_correct(50, 60)})
     assert table_rows(report(plan), "`oracle-l1-arith`")[0][3] == "55.0%"
-    write_record(plan.record(plan.cells[-1], "cot_arith"), answer_rows(first_correct(70)[0]), {})
+    write_record(plan.record(plan.cells[-1], "cot_arith"), answer_rows(first_correct(70)[0]), facts())
     assert table_rows(report(plan), "`oracle-l1-arith`")[0][2:4] == ["3", "60.0%"]
 
 
@@ -207,3 +213,12 @@ def test_a_study_without_records_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(CotDistillError):
         write_study_report(plan)
     assert not (plan.folder / "report.md").exists()
+
+
+def test_records_of_several_dtypes_are_named(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, {"oracle-l1-arith": first_correct(50, 60)})
+    assert "Warnings" not in report(plan)
+    planned = plan.cells[-2]
+    write_record(plan.record(planned, "cot_arith"), answer_rows(first_correct(60)[0]), facts("bfloat16"))
+    (warning,) = [line for line in report(plan).splitlines() if "bfloat16" in line]
+    assert "3 records by hf in float32, 1 records by hf in bfloat16" in warning
