@@ -27,9 +27,10 @@ POWER = 0.8
 class SeedNoise(NamedTuple):
     """The noise of training, pooled over a student's arms on one benchmark.
 
-    `score` is the variance of one seed's score. It contains `residual`, the variance of an answer that neither its
-    question nor its seed explains, divided by the number of questions. `df` counts the seeds beyond the first of each
-    arm. It is infinite if no arm has a second seed: then the noise of training is unknown, and counts as 0.
+    `residual` is the variance of an answer that neither its question nor its seed explains. `score` is the variance of
+    one seed's score, which contains `residual` divided by the number of questions. `df` counts the seeds beyond the
+    first of each arm. It is infinite if no arm has a second seed: then the noise of training is unknown, and counts as
+    0.
     """
 
     score: float

@@ -190,8 +190,8 @@ def _is_base(config: str) -> bool:
 
 def _baseline(arms: Arms, baselines: Arms, noise: SeedNoise) -> list[Verdict]:
     """Return whether each arm beats the better baseline, if there are both."""
-    found = against_baseline(arms, baselines, noise) if arms and baselines else {}
-    return [Verdict(config, finding, {}) for config, finding in found.items()]
+    findings = against_baseline(arms, baselines, noise) if arms and baselines else {}
+    return [Verdict(config, finding, {}) for config, finding in findings.items()]
 
 
 def _granularity(arms: Arms, noise: SeedNoise, margin: float) -> list[Verdict]:
