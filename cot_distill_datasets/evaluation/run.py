@@ -37,6 +37,7 @@ from .engines import Backend, Engine, read_architecture
 from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
 from .samples import COT_DISTILL_KEY, find_results, load_result, load_samples, samples_file
 from .scores import Score
+from .tasks import exemplar_hash
 
 
 CONTEXT = 4096  # tokens; the paper trains on no longer rows, and vLLM reserves memory for the whole context
@@ -228,7 +229,7 @@ def _settings(
         "parser": GRADER_VERSION,
         "backend": config.backend,
         "limit": config.limit,
-        "exemplars": [row["id"] for row in config.exemplars],
+        "exemplars": [exemplar_hash(row) for row in config.exemplars],
         "model_args": {name: value for name, value in arguments.items() if name not in ignored},
     }
 

@@ -3,6 +3,8 @@
 lm-eval calls each by its dotted name (`!function cot_distill_datasets.evaluation.tasks.process_results`).
 """
 
+import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,11 @@ def generation_limit(task: str) -> int:
 def target(doc: Row) -> str:
     """Return the completion of a training row (an exemplar), or the closing sentence with a test row's gold."""
     return str(doc["completion"][0]["content"]) if doc["completion"] else completion_text(None, doc["answer"])
+
+
+def exemplar_hash(row: Row) -> str:
+    """Return the hash of an exemplar's text: rows of several configs have the same id."""
+    return sha256(json.dumps([row["prompt"], row["completion"]]).encode()).hexdigest()[:16]
 
 
 def strict_match(responses: list[list[str]], docs: list[Row]) -> list[str]:

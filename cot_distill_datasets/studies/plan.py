@@ -19,7 +19,7 @@ import yaml
 from datasets import Dataset
 
 from ..errors import CotDistillError
-from ..evaluation.tasks import task_version
+from ..evaluation.tasks import exemplar_hash, task_version
 from ..files import atomic_write, find_file
 from ..grading.answers import GRADER_VERSION
 from ..names import ConfigName, student_dir, untrained_dir
@@ -246,9 +246,9 @@ class _Planner:
         ]
 
     def _record_key(self, key: str, cell: Cell, task: str) -> str:
-        shown = [row["id"] for row in self.exemplars[cell.benchmark][: cell.shots]]
+        exemplars = [exemplar_hash(row) for row in self.exemplars[cell.benchmark][: cell.shots]]
         questions = questions_hash(task, self.study.dataset, self.study.test_questions)
-        return digest([key, task, task_version(task), GRADER_VERSION, questions, shown])
+        return digest([key, task, task_version(task), GRADER_VERSION, questions, exemplars])
 
     def _epochs(self, cell: Cell, recipe: Mapping[str, Any]) -> dict[str, float]:
         """Return the epochs that give an arm as many supervised tokens as the reference arm."""

@@ -78,6 +78,15 @@ def test_a_complete_task_is_not_run_again_unless_the_student_changed(student: Pa
     assert second != first
 
 
+def test_a_task_is_run_again_if_an_exemplar_has_another_text(student: Path) -> None:
+    exemplar = {"id": "arith-1", "prompt": [{"role": "user", "content": "1+1?"}]}
+    for answer in ("The answer is 2.", "The answer is 3."):
+        completion = [{"role": "assistant", "content": answer}]
+        _evaluate(student, "cot_arith", limit=1, exemplars=[exemplar | {"completion": completion}])
+        (path,) = (student / "results").rglob("samples_*.jsonl")
+        assert answer in path.read_text()
+
+
 def test_a_command_hashes_the_weights_once_counts_samples_once_and_reads_the_provenance_once(
     student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

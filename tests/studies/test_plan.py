@@ -105,6 +105,15 @@ def test_a_new_task_or_number_of_questions_needs_a_new_record_and_no_training(pl
     assert first.records != other.records
 
 
+def test_other_exemplars_of_the_same_questions_need_a_new_record_of_the_base_alone(plan: Callable[..., Plan]) -> None:
+    configs = ["oracle-l1-arith", "oracle-l3-arith"]
+    first, other = (
+        {planned.cell.name: planned.records for planned in plan(configs=configs, reference=reference).cells}
+        for reference in configs
+    )
+    assert [name for name in first if first[name] != other[name]] == ["demo.untrained.4shot.arith"]
+
+
 def test_all_configs_train_on_the_questions_they_share(plan: Callable[..., Plan]) -> None:
     made = plan(configs=["oracle-l1-arith", "oracle-l3-arith"])
     assert len(made.questions["arith"]) == 64 == len(set(made.questions["arith"]))
