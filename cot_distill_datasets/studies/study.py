@@ -14,24 +14,28 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-import yaml
-
+from ..chat import task_folder
 from ..errors import CotDistillError, nearest
 from ..evaluation.tasks import groups
 from ..names import RELEASE_NAME, ConfigName
 from ..release.folder import require_release
+from ..training.recipes import check_type, read_mapping
 
 
 UNTRAINED = "untrained"  # in place of a config: the base model
 SHOTS = (0, 4)  # exemplars that the untrained base is shown; students are compared with the better of the two
 
-_AXES = ("students", "configs", "seeds")
+_AXES: dict[str, Any] = {"students": list[str], "configs": list[str], "seeds": list[int]}
+# Arguments that change the untrained base, with which students are compared.
+_OF_BASE = ("model_name_or_path", "model_revision", "chat_template_path", "eos_token", "pad_token")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,11 @@ class Study:
         """The cells that are trained."""
         return [cell for cell in self.cells if cell.config != UNTRAINED]
 
+    @property
+    def cell_threads(self) -> int:
+        """The CPU threads of a cell."""
+        return self.threads or max((os.cpu_count() or 2) // 2, 1)
+
     def tasks_of(self, cell: Cell) -> list[str]:
         """Return the tasks that a cell is evaluated on."""
         return self.tasks or [f"cot_{cell.benchmark}"]
@@ -100,64 +109,127 @@ class Study:
         return next((config for config in configs if not config.startswith("answer-")), configs[0])
 
 
-_SETTINGS = [field.name for field in dataclasses.fields(Study) if field.name not in ("name", "cells")]
+_SETTINGS = {name: hint for name, hint in get_type_hints(Study).items() if name not in ("name", "cells")}
 _ALLOWED = {"questions": ("shared", "own"), "budget": ("examples", "tokens"), "backend": ("vllm", "hf")}
+_LEAST = {"margin": 0, "test_questions": 1, "threads": 1, "gpus": 0}
 
 
 def load_study(path: Path) -> Study:
     """Read a study file.
 
-    Raises CotDistillError if it cannot be read, has an unknown key or value, names a config that the release lacks, a
-    seed twice, or a cell twice.
+    Raises CotDistillError if it cannot be read, has an unknown key, a wrong value, an axis that changes the base, a
+    config that the release lacks, two students with one name, or a cell twice.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise CotDistillError(f"Cannot read the study {path}: {reason}") from error
-    if not isinstance(content, dict) or not {*_AXES} <= content.keys():
+    content = read_mapping(path, "study")
+    if not {*_AXES} <= content.keys():
         raise CotDistillError(f"The study {path} needs `students`, `configs` and `seeds`: see training/studies/.")
     settings = {name: content.pop(name) for name in _SETTINGS if name in content}
-    for name, allowed in _ALLOWED.items():
-        if settings.get(name, allowed[0]) not in allowed:
-            raise CotDistillError(f"{path}: `{name}: {settings[name]}` is unknown: use {' or '.join(allowed)}.")
-    tasks = [task for name in settings.pop("tasks", []) for task in groups().get(name, [name])]
-    grids = [content] + [content | grid for grid in content.pop("also", [])]
-    _check_keys(path, {key for grid in grids for key in grid})
-    present = [stats.name for stats in require_release(Path(settings.get("dataset", RELEASE_NAME))).training]
-    cells = [cell for grid in grids for cell in _cells(path, grid, present)]
-    repeated = [cell for number, cell in enumerate(cells) if cell in cells[:number] and not _is_baseline(cell)]
-    if repeated:
-        raise CotDistillError(f"{path} names the cell {repeated[0].name} twice: remove it from one of the grids.")
-    return Study(name=path.stem, cells=list(dict.fromkeys(cells)), tasks=tasks, **settings)
+    _check_settings(path, settings)
+    settings["tasks"] = [task for name in settings.get("tasks", []) for task in _tasks(path, name)]
+    also = content.pop("also", [])
+    check_type(f"The study {path}", "also", also, list[dict[str, Any]])
+    release = [stats.name for stats in require_release(Path(settings.get("dataset", RELEASE_NAME))).training]
+    cells = [cell for grid in ({}, *also) for cell in _cells(_axes(path, content | grid), release)]
+    copies = [cell for number, cell in enumerate(cells) if cell in cells[:number] and not _is_baseline(cell)]
+    if copies:
+        raise CotDistillError(f"{path} names the cell {copies[0].name} twice: remove it from one of the grids.")
+    students: dict[str, str] = {}
+    for cell in cells:
+        if (other := students.setdefault(cell.label, cell.student)) != cell.student:
+            raise CotDistillError(f"{path} names two students {cell.label!r}, {other} and {cell.student}: rename one.")
+    study = Study(name=path.stem, cells=list(dict.fromkeys(cells)), **settings)
+    _check_reference(path, study)
+    return study
 
 
 def _is_baseline(cell: Cell) -> bool:
     return cell.config == UNTRAINED or cell.config.startswith("answer-")
 
 
-def _check_keys(path: Path, keys: Iterable[str]) -> None:
-    """Reject a key that is neither an axis of every study, a setting, nor an argument of `training/sft.py`."""
-    if further := sorted({*keys} - {*_AXES}):
+def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Reject settings of a wrong type, and values that are not allowed."""
+    for name, value in settings.items():
+        if name in _ALLOWED and value not in _ALLOWED[name]:
+            allowed = " or ".join(_ALLOWED[name])
+            raise CotDistillError(f"{path}: `{name}: {value}` is unknown: use {allowed}.")
+        check_type(f"The study {path}", name, value, _SETTINGS[name])
+        if name in _LEAST and value is not None and not _LEAST[name] <= value < math.inf:
+            raise CotDistillError(f"{path}: `{name}: {value}` must be a number that is at least {_LEAST[name]}.")
+
+
+def _tasks(path: Path, name: str) -> list[str]:
+    """Return the tasks of a group, or the one that a name means."""
+    tasks = groups() | {file.stem: [file.stem] for file in task_folder().glob("cot_*/cot_*.yaml")}
+    if name not in tasks:
+        raise CotDistillError(f"{path} has the unknown task {name!r}: use {nearest(name, tasks)}.")
+    return tasks[name]
+
+
+def _check_reference(path: Path, study: Study) -> None:
+    """Reject a reference that is not trained, and a budget of tokens without one reference for all cells."""
+    configs = dict.fromkeys(cell.config for cell in study.trained)
+    if study.reference is not None and study.reference not in configs:
+        near = nearest(study.reference, configs)
+        raise CotDistillError(f"{path}: `reference: {study.reference}` is not among the configs: use {near}.")
+    if study.budget == "tokens":
+        if study.reference is None:
+            raise CotDistillError(
+                f"{path}: `budget: tokens` needs `reference:`, the config with the tokens of all arms."
+            )
+        if len(benchmarks := dict.fromkeys(cell.benchmark for cell in study.trained)) > 1:
+            names = " and ".join(benchmarks)
+            raise CotDistillError(f"{path}: `budget: tokens` has one reference: make a study for each of {names}.")
+
+
+def _axes(path: Path, grid: Mapping[Any, Any]) -> dict[str, list[Any]]:
+    """Return the values of each axis of a grid. Raises CotDistillError for an unknown axis or a wrong value."""
+    axes = {name: values if isinstance(values, list) else [values] for name, values in grid.items()}
+    _check_keys(path, axes.keys() - _AXES.keys())
+    for name, values in axes.items():
+        if name in _AXES:
+            check_type(f"The study {path}", name, values, _AXES[name])
+        else:
+            _check_values(path, name, values)
+        if not values or len({*values}) < len(values):
+            raise CotDistillError(f"{path}: `{name}: {values}` is empty or has a value twice.")
+    return axes
+
+
+def _check_keys(path: Path, keys: Iterable[Any]) -> None:
+    """Reject a further axis that is not an argument of `training/sft.py`, or that changes the base."""
+    for key in sorted(keys, key=str):
+        if key in _OF_BASE:
+            raise CotDistillError(
+                f"{path}: `{key}` changes the untrained base, so it cannot be an axis: make a recipe for each value."
+            )
+        if key in _SETTINGS or key == "also":
+            raise CotDistillError(f"{path}: `{key}` is for the whole study: write it outside of `also`.")
         import trl
 
         from ..training.arguments import SFTConfig
 
         arguments = {field.name for type_ in (SFTConfig, trl.ModelConfig) for field in dataclasses.fields(type_)}
-        allowed = {*_AXES, *_SETTINGS, "also", *arguments} - {"seed", "output_dir"}
-        if unknown := [key for key in further if key not in allowed]:
-            raise CotDistillError(f"{path} has an unknown key {unknown[0]!r}: use {nearest(unknown[0], allowed)}.")
+        allowed = {*_AXES, *_SETTINGS, "also", *arguments} - {"seed", "output_dir", *_OF_BASE}
+        if key not in allowed:
+            raise CotDistillError(f"{path} has an unknown key {key!r}: use {nearest(str(key), allowed)}.")
 
 
-def _cells(path: Path, grid: Mapping[str, Any], present: Sequence[str]) -> list[Cell]:
+def _check_values(path: Path, name: str, values: Iterable[Any]) -> None:
+    """Reject values of an argument that a command line cannot pass. Text is parsed as there, so any is right."""
+    from ..training.arguments import argument_types
+
+    for value in values:
+        if not isinstance(value, str | int | float):
+            raise CotDistillError(f"{path}: `{name}` has the value {value}, which only a recipe can have.")
+        if not isinstance(value, str):
+            check_type(f"The study {path}", name, value, argument_types()[name])
+
+
+def _cells(axes: Mapping[str, list[Any]], release: Sequence[str]) -> list[Cell]:
     """Return the cells of one grid, with those of the answer-only student and of the base."""
-    axes = {name: values if isinstance(values, list) else [values] for name, values in grid.items()}
-    for name, values in axes.items():
-        if not values or len({*map(str, values)}) < len(values):
-            raise CotDistillError(f"{path}: `{name}: {values}` is empty or has a value twice.")
-    configs = [name for pattern in axes["configs"] for name in _matches(pattern, present)]
+    configs = [name for pattern in axes["configs"] for name in _matches(pattern, release)]
     benchmarks = dict.fromkeys(ConfigName.parse(config).benchmark for config in configs)
-    answers = [f"answer-{benchmark}" for benchmark in benchmarks if f"answer-{benchmark}" in present]
+    answers = [f"answer-{benchmark}" for benchmark in benchmarks if f"answer-{benchmark}" in release]
     further = [[(name, value) for value in values] for name, values in axes.items() if name not in _AXES]
     cells = [
         Cell(student=student, config=config, benchmark=benchmark, shots=shots)
@@ -167,20 +239,20 @@ def _cells(path: Path, grid: Mapping[str, Any], present: Sequence[str]) -> list[
     ]
     for student, config in itertools.product(axes["students"], dict.fromkeys([*configs, *answers])):
         benchmark = ConfigName.parse(config).benchmark
-        for *arguments, seed in itertools.product(*further, axes["seeds"]):
-            chosen = tuple(sorted(arguments))
-            cells.append(Cell(student=student, config=config, benchmark=benchmark, seed=seed, arguments=chosen))
+        for *values, seed in itertools.product(*further, axes["seeds"]):
+            arguments = tuple(sorted(values))
+            cells.append(Cell(student=student, config=config, benchmark=benchmark, seed=seed, arguments=arguments))
     return cells
 
 
-def _matches(pattern: str, present: Sequence[str]) -> list[str]:
+def _matches(pattern: str, release: Sequence[str]) -> list[str]:
     """Return the configs that a pattern such as `oracle-l*-arith` matches, or the one that a name means."""
     if "*" in pattern:
         parts = pattern.split("-")  # a `*` stands for one part, so that `oracle-l*-arith` has no formats
-        split = {name: name.split("-") for name in present}
+        split = {name: name.split("-") for name in release}
         matches = [n for n, own in split.items() if len(own) == len(parts) and all(map(fnmatchcase, own, parts))]
     else:
-        matches = [name for name in [str(ConfigName.parse(pattern))] if name in present]
+        matches = [name for name in [str(ConfigName.parse(pattern))] if name in release]
     if not matches:
-        raise CotDistillError(f"The release has no config {pattern!r}: use {nearest(pattern, present)}.")
+        raise CotDistillError(f"The release has no config {pattern!r}: use {nearest(pattern, release)}.")
     return matches

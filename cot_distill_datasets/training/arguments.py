@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
@@ -141,6 +142,12 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
 _TYPES = (ScriptArguments, SFTConfig, trl.ModelConfig)
 
 
+@cache
+def argument_types() -> dict[str, Any]:
+    """Return the type of each argument."""
+    return {name: hint for type_ in _TYPES for name, hint in get_type_hints(type_).items()}
+
+
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Appends each default to its help, except None, whose meaning the help tells."""
 
@@ -183,8 +190,7 @@ def parse(args: Sequence[str]) -> tuple[ScriptArguments, SFTConfig, trl.ModelCon
     recipe = None
     if "--config" in args[:-1]:
         recipe = find_file(args[args.index("--config") + 1], "training/recipes", ".yaml")
-        types = {name: hint for type_ in _TYPES for name, hint in get_type_hints(type_).items()}
-        parser.set_defaults_with_config(**read_recipe(recipe, types))
+        parser.set_defaults_with_config(**read_recipe(recipe, argument_types()))
     namespace, rest = parser.parse_known_args(args)
     if rest:
         raise CotDistillError(f"`{rest[0]}` belongs to no argument: write a value with spaces in quotation marks.")

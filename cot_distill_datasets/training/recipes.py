@@ -26,29 +26,40 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 def read_recipe(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a recipe, whose names and types are `types`.
 
-    Raises CotDistillError if it cannot be read, is not in UTF-8, or has an unknown or repeated key or a wrong type.
+    Raises CotDistillError as `read_mapping` does, and if it has an unknown key or a value of a wrong type. Text is
+    parsed as on the command line, so any is right.
     """
-    try:
-        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CotDistillError(f"Cannot read the recipe {path}: {' '.join(str(error).split())}.") from error
-    if not isinstance(recipe, dict):
-        raise CotDistillError(f"The recipe {path} is not a mapping of names to values.")
+    recipe = read_mapping(path, "recipe")
     for name, value in recipe.items():
         if name not in types:
             raise CotDistillError(
                 f"The recipe {path} has an unknown argument {name!r}: use {nearest(str(name), types, limit=3)}."
             )
-        _check_type(f"The recipe {path}", name, value, types[name])
+        if not isinstance(value, str):
+            check_type(f"The recipe {path}", name, value, types[name])
     return recipe
 
 
-def _check_type(place: str, name: str, value: Any, expected: Any) -> None:
-    """Raise CotDistillError for a value of a wrong type. Text is parsed as on the command line, so any is right."""
+def read_mapping(path: Path, kind: str) -> dict[Any, Any]:
+    """Return the content of a YAML file, which a message calls a `kind`.
+
+    Raises CotDistillError if it cannot be read, is not in UTF-8, has a repeated key, or is not a mapping.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: of bytes, or of a date
+        raise CotDistillError(f"Cannot read the {kind} {path}: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise CotDistillError(f"The {kind} {path} is not a mapping of names to values.")
+    return content
+
+
+def check_type(place: str, name: str, value: Any, expected: Any) -> None:
+    """Raise CotDistillError for a value of a wrong type. A whole number is also a float."""
     allowed = (expected, *typing.get_args(expected))
     try:
-        if not isinstance(value, str) and not (type(value) is int and float in allowed):
+        if not (type(value) is int and float in allowed):
             type_validator(name, value, expected)
     except TypeError as error:
-        spelling = getattr(expected, "__name__", str(expected))
+        spelling = expected.__name__ if isinstance(expected, type) else str(expected).replace("typing.", "")
         raise CotDistillError(f"{place} has `{name}: {value!r}`, which is not of the type {spelling}.") from error

@@ -152,12 +152,6 @@ def test_a_token_budget_scales_the_epochs_to_the_reference(plan: Callable[..., P
     assert "cannot be matched" in made.missing["demo.answer-arith.seed1"]
 
 
-def test_a_token_budget_needs_a_reference(plan: Callable[..., Plan]) -> None:
-    missing = plan(budget="tokens").missing
-    assert all("`reference:`" in reason for reason in missing.values())
-    assert {name.split(".")[1] for name in missing} == {"oracle-l3-arith", "answer-arith"}
-
-
 def test_a_base_model_that_cannot_be_loaded_is_missing_and_the_rest_is_planned(plan: Callable[..., Plan]) -> None:
     made = plan(students=["demo", *_own_recipe(model_name_or_path="nobody/nothing")])
     assert {planned.cell.student for planned in made.cells} == {"demo"}

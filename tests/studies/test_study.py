@@ -54,6 +54,22 @@ def test_a_further_grid_changes_some_of_the_axes(study_file: StudyFile) -> None:
         ({"also": [{"seeds": [1]}]}, ["demo.oracle-l3-arith.seed1"]),
         ({"questions": "all"}, ["all", "shared or own"]),
         ({"budget": "words"}, ["words", "examples or tokens"]),
+        ({"budget": "tokens"}, ["`reference:`"]),
+        ({"reference": "oracle-l5-arith"}, ["oracle-l5-arith", "`oracle-l3-arith`"]),
+        ({"tasks": ["cot_arit"]}, ["'cot_arit'", "`cot_arith`"]),
+        ({"students": ["demo", "training/recipes/demo.yaml"]}, ["'demo'", "training/recipes/demo.yaml"]),
+        ({"students": ["a/x.yaml", "b/x.yaml"]}, ["'x'", "a/x.yaml", "b/x.yaml"]),
+        ({"also": [{"threads": 2}]}, ["`threads`", "`also`"]),
+        ({"also": [{"also": []}]}, ["`also`"]),
+        ({"also": [{"seeds": [2], "output_dir": "a"}]}, ["'output_dir'"]),
+        ({"output_dir": "a"}, ["'output_dir'"]),
+        ({"student": "a"}, ["'student'", "`students`"]),
+        ({"untrained": True}, ["'untrained'"]),
+        ({"question_ids": "a"}, ["'question_ids'"]),
+        ({"lora_target_modules": [["q_proj"]]}, ["lora_target_modules", "['q_proj']"]),
+        ({"max_length": [None]}, ["max_length", "None"]),
+        ({"max_steps": [1.5]}, ["max_steps", "1.5", "int"]),
+        ({"num_train_epochs": [1, 1.0]}, ["num_train_epochs", "twice"]),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(
@@ -64,7 +80,44 @@ def test_a_mistake_is_named_with_what_is_allowed(
     assert all(part in str(error.value) for part in data), error.value
 
 
-@pytest.mark.parametrize("content", ["students: [", "- demo", "students: [demo]"])
+@pytest.mark.parametrize(
+    "name", ["model_name_or_path", "model_revision", "chat_template_path", "eos_token", "pad_token"]
+)
+def test_an_axis_that_changes_the_base_needs_a_recipe(study_file: StudyFile, name: str) -> None:
+    with pytest.raises(CotDistillError, match=f"`{name}` .* recipe"):
+        load_study(study_file(**{name: "a"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("students", [None, [1], [["demo"]], {"demo": 1}]),
+        ("configs", [None, [3]]),
+        ("seeds", [None, [1.5], ["1"], [True], [[1]]]),
+        ("also", [None, {"seeds": [2]}, ["seeds"], [{1: 2}]]),
+        ("tasks", [None, "cot_arith", [1]]),
+        ("dataset", [None, 1]),
+        ("reference", [1]),
+        ("questions", [None, ["own"]]),
+        ("margin", [None, "5", True, -1, float("nan"), float("inf")]),
+        ("test_questions", ["5", 0, 1.5]),
+        ("threads", [0, "2", 1.5]),
+        ("gpus", [-1, "1", None]),
+    ],
+)
+def test_a_value_of_a_wrong_type_or_size_is_named(study_file: StudyFile, name: str, values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises(CotDistillError, match=name) as error:
+            load_study(study_file(**{name: value}))
+        assert "\n" not in str(error.value), value
+
+
+def test_tasks_are_names_or_groups(study_file: StudyFile) -> None:
+    study = load_study(study_file(tasks=["cot_arith", "cot_math_reasoning"]))
+    assert study.tasks[0] == "cot_arith" and {"cot_gsm8k", "cot_svamp"} < {*study.tasks}
+
+
+@pytest.mark.parametrize("content", ["students: [", "- demo", "students: [demo]", "a: 1\na: 2", "a: 2026-13-40"])
 def test_a_file_that_is_no_study_is_rejected(study_file: StudyFile, content: str) -> None:
     path = study_file()
     path.write_text(content)
