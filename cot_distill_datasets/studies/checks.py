@@ -62,7 +62,8 @@ def check_plan(plan: Plan) -> Plan:
         plan,
         cells=[planned for planned in plan.cells if planned.cell.name not in missing],
         missing=missing,
-        warnings=[f"{warning} ({', '.join(dict.fromkeys(labels))})" for warning, labels in too_long.items()],
+        warnings=plan.warnings
+        + [f"{warning} ({', '.join(dict.fromkeys(labels))})" for warning, labels in too_long.items()],
     )
 
 

@@ -1,25 +1,64 @@
 """The parts of a cell's key: hashes of what decides a student and its answers, equal on every machine."""
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from .. import provenance
+from ..errors import CotDistillError
 from ..evaluation.tasks import rows
+from ..files import find_file
 from ..names import DEMO_STUDENTS, untrained_dir
+from ..training.recipes import read_recipe
 
 
 # Prefixes of arguments that are not in a key. The base model and the template are hashed by their content.
 NOT_HASHED = (*provenance.NOT_HASHED, "student", "model_name_or_path", "model_revision")
 
 
-def argument_defaults() -> dict[str, Any]:
-    """Return our own defaults of `training/sft.py`: a recipe may state one of them without changing the key."""
-    from ..training.arguments import SFTConfig
+def recipe_arguments(path: Path) -> dict[str, Any]:
+    """Return the arguments of a recipe, and our own defaults: a recipe may state one without changing the key.
 
-    return {name: getattr(SFTConfig, name) for name in SFTConfig.__annotations__}
+    Raises CotDistillError if it cannot be used, or has no base model.
+    """
+    from ..training.arguments import SFTConfig, argument_types
+
+    recipe = read_recipe(path, argument_types())
+    if not recipe.get("model_name_or_path"):
+        raise CotDistillError(f"The recipe {path} has no `model_name_or_path`: name a folder or a model of the Hub.")
+    return {name: getattr(SFTConfig, name) for name in SFTConfig.__annotations__} | recipe
+
+
+def recipe_template(recipe: Mapping[str, Any]) -> str | None:
+    """Return the chat template of a recipe, or of its local base.
+
+    It is None if `base_hash` decides it: by the commit of a base on the Hub, or the name of a demo student.
+    """
+    if path := recipe.get("chat_template_path"):
+        return find_file(path, "training/templates", ".jinja").read_text(encoding="utf-8")
+    name = recipe["model_name_or_path"]
+    if _is_demo(name) or not Path(name).is_dir():
+        return None
+    return _base_template(name, recipe.get("eos_token"), recipe.get("pad_token"))
+
+
+@lru_cache
+def _base_template(name: str, eos_token: str | None, pad_token: str | None) -> str:
+    from ..training.models import load_tokenizer
+
+    tokenizer = load_tokenizer(
+        SimpleNamespace(model_name_or_path=name, model_revision="main"),
+        SimpleNamespace(chat_template_path=None, eos_token=eos_token, pad_token=pad_token),
+    )
+    return str(tokenizer.chat_template)
+
+
+def _is_demo(name: str) -> bool:
+    return name in {str(untrained_dir(student)) for student in DEMO_STUDENTS}
 
 
 @lru_cache
@@ -30,15 +69,14 @@ def base_hash(name: str, revision: str) -> str:
     and the weights of a demo student: they are drawn with a fixed seed, and torch rounds them differently on a CPU
     without AVX2 (aten/src/ATen/native/cpu/DistributionTemplates.h, `normal_fill_AVX2`).
     """
-    is_demo = name in {str(untrained_dir(student)) for student in DEMO_STUDENTS}
-    if is_demo:
+    if _is_demo(name):
         from ..training.models import ensure_demo_student
 
         ensure_demo_student(name)
     folder = Path(name)
     if folder.is_dir():
         configs = [path for path in (folder / "config.json", folder / "generation_config.json") if path.is_file()]
-        files = [*([] if is_demo else sorted(folder.glob("*.safetensors"))), folder / "tokenizer.json"]
+        files = [*([] if _is_demo(name) else sorted(folder.glob("*.safetensors"))), folder / "tokenizer.json"]
         return digest(
             [
                 *(json.loads(path.read_text(encoding="utf-8")) | {"transformers_version": None} for path in configs),

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
 from datasets import Dataset
+from huggingface_hub.dataclasses import type_validator
 
 from ..errors import CotDistillError
 from ..evaluation.tasks import exemplar_hash, task_version
@@ -24,12 +24,13 @@ from ..files import atomic_write, find_file
 from ..grading.answers import GRADER_VERSION
 from ..names import ConfigName, student_dir, untrained_dir
 from ..training.data import load_rows, rows_hash, select_questions
-from .keys import NOT_HASHED, argument_defaults, base_hash, digest, questions_hash
-from .study import UNTRAINED, Cell, Study
+from .keys import NOT_HASHED, base_hash, digest, questions_hash, recipe_arguments, recipe_template
+from .study import SHOTS, UNTRAINED, Cell, Study
 from .tokens import completion_tokens
 
 
 QUESTIONS = "questions.json"  # the shared questions of each benchmark, written at the first run
+RECORDS = "records"
 MATCH_LIMIT = 4  # an arm whose epochs would change by more than this factor cannot be matched by tokens
 SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the longer text at the finer level
 
@@ -87,7 +88,7 @@ class Plan:
     @property
     def records(self) -> Path:
         """The folder of the records."""
-        return self.folder / "records"
+        return self.folder / RECORDS
 
     def record(self, planned: PlannedCell, task: str) -> Path:
         """Return the file of a cell's record on a task."""
@@ -108,28 +109,59 @@ class Plan:
 def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     """Return the plan of a study whose records are in `folder`.
 
-    Raises CotDistillError if the configs of a benchmark share no question, or if a new config lacks questions that
-    complete cells were trained on, unless `rebase`.
+    Raises CotDistillError if the configs of a benchmark share too few questions for the exemplars, if a new config
+    lacks questions that complete cells were trained on, unless `rebase`, or if two cells are the same training.
     """
     configs = dict.fromkeys(cell.config for cell in study.trained)
     rows = {config: load_rows(config, study.dataset) for config in configs}
     questions = _shared_questions(study, folder, rows, rebase=rebase) if study.questions == "shared" else {}
     if questions:
         rows = {config: select_questions(rows[config], questions[_benchmark(config)]) for config in rows}
-    exemplars = {}
-    for benchmark in {cell.benchmark for cell in study.cells}:
-        exemplars[benchmark] = rows[study.exemplar_config(benchmark)].select(range(4)).to_list()
+    exemplars = {
+        benchmark: _exemplars(rows[study.exemplar_config(benchmark)], benchmark)
+        for benchmark in dict.fromkeys(cell.benchmark for cell in study.cells)
+    }
     hashes = {config: rows_hash(part) for config, part in rows.items()}
     words = {config: [len((text or "").split()) for text in part["rationale"][:]] for config, part in rows.items()}
     means = {config: statistics.fmean(counts) for config, counts in words.items()}
-    planner = _Planner(study, folder, rows, hashes, means, exemplars)
-    cells, missing = [], {}
+    files = {path.name.split(".")[-2]: path.name for path in sorted((folder / RECORDS).glob("*.*.parquet"))}
+    planner = _Planner(study, folder, rows, hashes, means, exemplars, files)
+    cells: dict[str, PlannedCell] = {}
+    missing, unmatched = {}, {}
     for cell in study.cells:
         try:
-            cells.append(planner.plan(cell))
+            cells[cell.name] = planner.plan(cell)
         except (CotDistillError, OSError, ValueError) as error:
-            missing[cell.name] = str(error).strip().partition("\n")[0]
-    return Plan(study, folder, cells, missing, questions, _separation(rows, words), exemplars, rows)
+            is_baseline = isinstance(error, _UnmatchedError) and cell.config.startswith("answer-")
+            (unmatched if is_baseline else missing)[cell.name] = str(error).strip().partition("\n")[0]
+    _check_keys(cells.values())
+    return Plan(
+        replace(study, cells=[cell for cell in study.cells if cell.name not in unmatched]),
+        folder, list(cells.values()), missing, questions, _separation(rows, words), exemplars, rows,
+        list(dict.fromkeys(unmatched.values())),
+    )  # fmt: skip
+
+
+def _exemplars(rows: Dataset, benchmark: str) -> list[dict[str, Any]]:
+    if len(rows) < max(SHOTS):
+        raise CotDistillError(
+            f"The configs of {benchmark} have {len(rows)} questions, but the untrained base is shown {max(SHOTS)} of "
+            "them: remove the smallest config, or use `questions: own`."
+        )
+    return list(rows.select(range(max(SHOTS))).to_list())
+
+
+def _check_keys(cells: Iterable[PlannedCell]) -> None:
+    """Reject two cells that are the same training, so that no student counts as two."""
+    names: dict[str, str] = {}
+    for planned in cells:
+        name = planned.cell.name
+        if planned.cell.config != UNTRAINED and (other := names.setdefault(planned.key, name)) != name:
+            raise CotDistillError(f"The cells {other} and {name} are the same training: remove one of them.")
+
+
+class _UnmatchedError(CotDistillError):
+    """A config that has too many or too few tokens for `budget: tokens`."""
 
 
 def write_questions(plan: Plan) -> None:
@@ -158,16 +190,28 @@ def _shared_questions(
     path = folder / QUESTIONS
     if rebase or not path.is_file():
         return shared
-    first: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    first = _read_questions(path)
     for benchmark, ids in shared.items():
-        if lost := {*first.get(benchmark, ids)} - {*ids}:
-            lacking = next(c for c, part in rows.items() if _benchmark(c) == benchmark and lost - {*part["id"]})
+        if loss := {*first.get(benchmark, ids)} - {*ids}:
+            config = next(c for c, part in rows.items() if _benchmark(c) == benchmark and loss - {*part["id"]})
             cost = sum(cell.benchmark == benchmark for cell in study.trained)
             raise CotDistillError(
-                f"{lacking} lacks {len(lost)} of the {len(first[benchmark])} questions of {benchmark}: "
+                f"{config} lacks {len(loss)} of the {len(first[benchmark])} questions of {benchmark}: "
                 f"remove it, or pass `--rebase` and train all {cost} cells of {benchmark} on {len(ids)} questions."
             )
     return first | {benchmark: ids for benchmark, ids in shared.items() if benchmark not in first}
+
+
+def _read_questions(path: Path) -> dict[str, list[str]]:
+    """Return the questions of the first run. Raises CotDistillError if the file is broken."""
+    try:
+        questions = json.loads(path.read_text(encoding="utf-8"))
+        type_validator(path.name, questions, dict[str, list[str]])
+    except (OSError, ValueError, TypeError) as error:
+        raise CotDistillError(
+            f"{path} is broken ({error}): restore it, or pass `--rebase`, which may train all cells again."
+        ) from error
+    return dict(questions)
 
 
 def _separation(
@@ -180,8 +224,10 @@ def _separation(
     for coarse, fine in pairwise(names):
         if replace(fine, granularity=coarse.granularity) == coarse:
             before, after = (zip(rows[name]["id"], words[name]) for name in (str(coarse), str(fine)))
-            known = dict(before)
-            both = [(known[id_], count) for id_, count in after if id_ in known]
+            counts = dict(before)
+            both = [(counts[id_], count) for id_, count in after if id_ in counts]
+            if not both:  # `questions: own`
+                continue
             longer = statistics.fmean(b > a for a, b in both)
             pairs[str(coarse), str(fine)] = (longer, statistics.median(b / max(a, 1) for a, b in both))
     return pairs
@@ -195,18 +241,16 @@ class _Planner:
     hashes: Mapping[str, str]
     words: Mapping[str, float]
     exemplars: Mapping[str, list[dict[str, Any]]]
+    files: Mapping[str, str]  # the records that exist, by record key
 
     def plan(self, cell: Cell) -> PlannedCell:
         """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
         path = find_file(cell.student, "training/recipes", ".yaml")
-        recipe = argument_defaults() | yaml.safe_load(path.read_text(encoding="utf-8")) | dict(cell.arguments)
+        recipe = recipe_arguments(path) | dict(cell.arguments)
         base = base_hash(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
-        template = recipe.get("chat_template_path")
         parts: dict[str, Any] = {
             "base": base,
-            "template": find_file(template, "training/templates", ".jinja").read_text(encoding="utf-8")
-            if template
-            else None,
+            "template": recipe_template(recipe),
             "tokens": [recipe.get("eos_token"), recipe.get("pad_token")],
         }
         arguments = ["--config", str(path)]
@@ -228,10 +272,7 @@ class _Planner:
             if self.study.questions == "shared":
                 arguments += ["--question_ids", str(self.folder / QUESTIONS)]
         key = digest(parts)
-        records = {
-            task: f"{cell.name}.{task}.{self._record_key(key, cell, task)}.parquet"
-            for task in self.study.tasks_of(cell)
-        }
+        records = {task: self._record(key, cell, task) for task in self.study.tasks_of(cell)}
         group = digest([base, parts["template"], parts["tokens"], list(records)])
         arguments += ["--output_dir", f"runs/cells/{key}"]
         words = round(self.words.get(cell.config, 0.0), 1)
@@ -245,6 +286,11 @@ class _Planner:
             (name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in changed.items()
         ]
 
+    def _record(self, key: str, cell: Cell, task: str) -> str:
+        """Return the file name of a record. One of another name counts: a further axis renames a cell."""
+        record_key = self._record_key(key, cell, task)
+        return self.files.get(record_key, f"{cell.name}.{task}.{record_key}.parquet")
+
     def _record_key(self, key: str, cell: Cell, task: str) -> str:
         exemplars = [exemplar_hash(row) for row in self.exemplars[cell.benchmark][: cell.shots]]
         questions = questions_hash(task, self.study.dataset, self.study.test_questions)
@@ -254,13 +300,13 @@ class _Planner:
         """Return the epochs that give an arm as many supervised tokens as the reference arm."""
         if self.study.budget != "tokens":
             return {}
-        if self.study.reference is None or self.study.reference not in self.rows:
-            raise CotDistillError("`budget: tokens` needs `reference:`, the config whose tokens all arms get.")
-        arms = self.study.reference, cell.config
+        if int(recipe.get("max_steps") or 0) > 0:
+            raise CotDistillError("`budget: tokens` changes the epochs, which `max_steps` overrides: remove one.")
+        arms = str(self.study.reference), cell.config
         reference, own = (sum(completion_tokens(self.rows[name], recipe)) for name in arms)
         factor = reference / own
         if not 1 / MATCH_LIMIT <= factor <= MATCH_LIMIT:
-            raise CotDistillError(
+            raise _UnmatchedError(
                 f"{cell.config} cannot be matched: it would need {factor:.2f} times the epochs of "
                 f"{self.study.reference} (allowed: {1 / MATCH_LIMIT:g} to {MATCH_LIMIT:g})."
             )

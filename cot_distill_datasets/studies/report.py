@@ -94,7 +94,7 @@ def _planned_seeds(study: Study, section: Section) -> Counter[str]:
     return Counter(
         cell.config
         for cell in study.trained
-        if (cell.student, cell.benchmark) == section.place[:2]
+        if (cell.label, cell.benchmark) == section.place[:2]
         and tuple((name, str(value)) for name, value in cell.arguments) == section.axes
     )
 

@@ -12,8 +12,11 @@ from support import ROOT
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.studies import keys as key_parts
+from cot_distill_datasets.studies import plan as plans
+from cot_distill_datasets.studies.checks import check_plan
 from cot_distill_datasets.studies.plan import Plan, make_plan, write_questions
 from cot_distill_datasets.studies.study import load_study
+from cot_distill_datasets.training.data import load_rows
 
 
 StudyFile = Callable[..., Path]
@@ -22,7 +25,7 @@ RECIPE = ROOT / "training/recipes/demo.yaml"
 
 @pytest.fixture(autouse=True)
 def _without_cache() -> None:
-    for function in (key_parts.base_hash, key_parts.questions_hash):
+    for function in (key_parts.base_hash, key_parts.questions_hash, key_parts._base_template):
         function.cache_clear()
 
 
@@ -105,6 +108,74 @@ def test_a_new_task_or_number_of_questions_needs_a_new_record_and_no_training(pl
     assert first.records != other.records
 
 
+def test_a_key_changes_with_the_template_of_the_base_unless_the_recipe_has_one(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    base = shutil.copytree("runs/demo/untrained", tmp_path / "base")
+    recipes = [{"model_name_or_path": str(base)}, {"model_name_or_path": str(base), "chat_template_path": "chatml"}]
+    first = [_keys(plan(students=_own_recipe(**recipe))) for recipe in recipes]
+    chatml = (ROOT / "training/templates/chatml.jinja").read_text()
+    (base / "chat_template.jinja").write_text("{# changed #}" + chatml)
+    key_parts._base_template.cache_clear()
+    other = [_keys(plan(students=_own_recipe(**recipe))) for recipe in recipes]
+    assert first[1] == other[1]
+    assert first[0].keys() == other[0].keys() and not {*first[0].values()} & {*other[0].values()}
+
+
+def test_two_cells_that_are_the_same_training_are_rejected(plan: Callable[..., Plan]) -> None:
+    with pytest.raises(CotDistillError) as error:
+        plan(per_device_train_batch_size=[4, 8])
+    for value in (4, 8):
+        assert f"demo.oracle-l3-arith.per_device_train_batch_size={value}.seed1" in str(error.value)
+
+
+def test_a_record_counts_for_a_cell_that_a_further_axis_renames(plan: Callable[..., Plan]) -> None:
+    first = plan()
+    first.records.mkdir(parents=True)
+    for planned in first.cells:
+        first.record(planned, "cot_arith").touch()
+    other = plan(learning_rate=[8e-4, 4e-4])
+    assert {planned.cell.name for planned in other.cells if not other.is_complete(planned)} == {
+        f"demo.{config}-arith.learning_rate=0.0004.seed1" for config in ("oracle-l3", "answer")
+    }
+
+
+@pytest.mark.parametrize("content", ["a: [", "- demo", "learning_rat: 1", "learning_rate: 1.0e-3", "a: 1\na: 2"])
+def test_a_student_whose_recipe_cannot_be_used_is_missing_and_the_rest_is_planned(
+    plan: Callable[..., Plan], content: str
+) -> None:
+    recipe = Path("bad.yaml")
+    recipe.write_text(content)
+    made = plan(students=["demo", "./bad.yaml"])
+    assert {planned.cell.student for planned in made.cells} == {"demo"}
+    assert len(made.missing) == 4 and all("bad.yaml" in reason for reason in made.missing.values())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"arith": 5}', '{"arith": [1]}', '{"arith": ["a", "b", "c"]}'])
+def test_shared_questions_that_cannot_be_used_are_rejected_in_one_line(study_file: StudyFile, content: str) -> None:
+    Path("out").mkdir()
+    Path("out/questions.json").write_text(content)
+    with pytest.raises(CotDistillError) as error:
+        make_plan(load_study(study_file()), Path("out"))
+    assert "\n" not in str(error.value)
+
+
+def test_fewer_questions_than_exemplars_are_rejected(plan: Callable[..., Plan]) -> None:
+    first = plan()
+    first.folder.mkdir()
+    (first.folder / "questions.json").write_text(json.dumps({"arith": first.questions["arith"][:3]}))
+    with pytest.raises(CotDistillError, match="have 3 questions"):
+        plan()
+
+
+def test_levels_without_a_common_question_are_not_compared_in_length(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = {"oracle-l1-arith": range(32), "oracle-l3-arith": range(32, 64), "answer-arith": range(64)}
+    monkeypatch.setattr(plans, "load_rows", lambda config, dataset: load_rows(config, dataset).select(halves[config]))
+    assert plan(configs=["oracle-l1-arith", "oracle-l3-arith"], questions="own").separation == {}
+
+
 def test_other_exemplars_of_the_same_questions_need_a_new_record_of_the_base_alone(plan: Callable[..., Plan]) -> None:
     configs = ["oracle-l1-arith", "oracle-l3-arith"]
     first, other = (
@@ -148,8 +219,25 @@ def test_a_token_budget_scales_the_epochs_to_the_reference(plan: Callable[..., P
     assert tokens["oracle-l4-arith"] == pytest.approx(tokens["oracle-l3-arith"], rel=0.001)
     (finer,) = [planned for planned in made.cells if planned.cell.config == "oracle-l4-arith"]
     assert 0 < float(finer.arguments[finer.arguments.index("--num_train_epochs") + 1]) < 5
-    assert list(made.missing) == ["demo.answer-arith.seed1"]  # more than 4 times the epochs
-    assert "cannot be matched" in made.missing["demo.answer-arith.seed1"]
+
+
+def test_the_answer_only_student_that_cannot_be_matched_is_no_cell_and_a_warning(plan: Callable[..., Plan]) -> None:
+    made = check_plan(plan(seeds=[1, 2], budget="tokens", reference="oracle-l3-arith"))  # over 4 times the epochs
+    assert {cell.config for cell in made.study.trained} == {"oracle-l3-arith"} and made.missing == {}
+    (warning,) = made.warnings
+    assert warning.startswith("answer-arith ") and "5.27 times" in warning
+
+
+def test_a_config_that_cannot_be_matched_is_missing(plan: Callable[..., Plan]) -> None:
+    made = plan(configs=["oracle-l1-arith", "oracle-l6-arith"], budget="tokens", reference="oracle-l6-arith")
+    assert list(made.missing) == ["demo.oracle-l1-arith.seed1"]
+
+
+def test_a_token_budget_does_not_go_with_a_number_of_steps(plan: Callable[..., Plan]) -> None:
+    recipe = _own_recipe(max_steps=7)
+    made = plan(students=["demo", *recipe], budget="tokens", reference="oracle-l3-arith")
+    assert made.missing.keys() == {"own.oracle-l3-arith.seed1", "own.answer-arith.seed1"}
+    assert all("`max_steps`" in reason for reason in made.missing.values())
 
 
 def test_a_base_model_that_cannot_be_loaded_is_missing_and_the_rest_is_planned(plan: Callable[..., Plan]) -> None:
