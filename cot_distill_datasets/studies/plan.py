@@ -127,7 +127,8 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     files = {path.name.split(".")[-2]: path.name for path in sorted((folder / RECORDS).glob("*.*.parquet"))}
     planner = _Planner(study, folder, rows, hashes, means, exemplars, files)
     cells: dict[str, PlannedCell] = {}
-    missing, unmatched = {}, {}
+    missing: dict[str, str] = {}
+    unmatched: dict[str, str] = {}
     for cell in study.cells:
         try:
             cells[cell.name] = planner.plan(cell)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from .cells import is_trained, lease_file
+from .cells import LEASE_SECONDS, is_trained, lease_file
 from .plan import SEPARATED_SHARE, Plan, PlannedCell
 from .records import read_record
 from .study import UNTRAINED
@@ -28,20 +29,34 @@ def status(plan: Plan, planned: PlannedCell) -> str:
     """Return the state of a cell, read from its files."""
     if plan.is_complete(planned):
         return "complete"
-    if lease_file(planned).exists():
+    if _is_leased(planned):
         return "running"
     return "trained" if is_trained(planned) else "waiting"
 
 
-def status_table(plan: Plan, failed: Mapping[str, str] | None = None) -> Table:
-    """Return a table of the cells by student and config."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
+def _is_leased(planned: PlannedCell) -> bool:
+    """Whether a worker has the cell: a dead one no longer renews its lease."""
+    try:
+        return time.time() - lease_file(planned).stat().st_mtime < LEASE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _rows(plan: Plan) -> dict[tuple[str, str], list[PlannedCell]]:
+    """Return the cells by student, and by config with the further axes."""
+    rows: dict[tuple[str, str], list[PlannedCell]] = {}
     for planned in plan.cells:
-        row = counts.setdefault((planned.cell.label, planned.cell.config), Counter())
-        row["failed" if failed and planned.cell.name in failed else status(plan, planned)] += 1
+        values = [f"{name}={value}" for name, value in planned.cell.arguments]
+        rows.setdefault((planned.cell.label, " ".join([planned.cell.config, *values])), []).append(planned)
+    return rows
+
+
+def status_table(plan: Plan, failed: Mapping[str, str] | None = None) -> Table:
+    """Return a table of the cells by student, config and further axes."""
     table = Table("student", "config", *STATES, title=f"Study {plan.study.name}")
-    for (student, config), row in counts.items():
-        table.add_row(student, config, *(str(row[state] or "") for state in STATES))
+    for (student, config), cells in _rows(plan).items():
+        states = Counter("failed" if p.cell.name in (failed or {}) else status(plan, p) for p in cells)
+        table.add_row(student, config, *(str(states[state] or "") for state in STATES))
     return table
 
 
@@ -51,12 +66,9 @@ def print_status(plan: Plan) -> None:
 
 
 def plan_page(plan: Plan) -> str:
-    """Return the cells of a study by student and config, what is missing, and the hours that the rest takes."""
+    """Return the cells of a study by student, config and further axes, what is missing, and the hours it takes."""
     lines = ["student\tconfig\tcells\tcomplete\twords\tsupervised tokens"]
-    rows: dict[tuple[str, str], list[PlannedCell]] = {}
-    for planned in plan.cells:
-        rows.setdefault((planned.cell.label, planned.cell.config), []).append(planned)
-    for (student, config), cells in rows.items():
+    for (student, config), cells in _rows(plan).items():
         complete = sum(map(plan.is_complete, cells))
         lines.append(f"{student}\t{config}\t{len(cells)}\t{complete}\t{cells[0].words}\t{plan.tokens(cells[0])}")
     for (coarse, fine), (share, ratio) in plan.separation.items():
@@ -66,8 +78,11 @@ def plan_page(plan: Plan) -> str:
         lines.append(f"{benchmark}: every config trains on the same {len(ids)} questions")
     lines += notes(plan)
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
-    hours = sum(plan.tokens(planned) * _seconds_per_token(plan, planned.cell.student) for planned in pending) / 3600
-    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.threads or 1} CPU cores"
+    tokens: Counter[str] = Counter()
+    for planned in pending:
+        tokens[planned.cell.student] += plan.tokens(planned)
+    hours = sum(count * _seconds_per_token(plan, student) for student, count in tokens.items()) / 3600
+    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.cell_threads} CPU cores"
     lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
     return "\n".join(lines)
 
@@ -89,5 +104,5 @@ def _seconds_per_token(plan: Plan, student: str) -> float:
         return seconds / tokens
     size = _SIZE.search(student)
     parameters = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]] if size else _DEMO_PARAMETERS
-    speed = _GPU_SPEED * plan.study.gpus or _CORE_SPEED * (plan.study.threads or 1)
+    speed = _GPU_SPEED * plan.study.gpus or _CORE_SPEED * plan.study.cell_threads
     return _OPERATIONS * parameters * _TOKENS_PER_SUPERVISED / speed

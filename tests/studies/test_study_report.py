@@ -29,6 +29,7 @@ def make_plan(
     folder: Path,
     arms: Mapping[str, Answers],
     *,
+    student: str = "demo",
     arguments: tuple[tuple[str, str], ...] = (),
     agreement: Mapping[str, float] | None = None,
     separation: Mapping[tuple[str, str], tuple[float, float]] | None = None,
@@ -44,13 +45,13 @@ def make_plan(
     questions = max(answers.shape[1] for answers in arms.values())
     planned = [
         (
-            Cell(student="demo", config=UNTRAINED, benchmark="arith", shots=shots),
+            Cell(student=student, config=UNTRAINED, benchmark="arith", shots=shots),
             first_correct(n, questions=questions)[0],
         )
         for shots, n in ((0, 5), (4, 10))
     ]
     for (config, answers), seed in itertools.product(arms.items(), range(SEEDS)):
-        cell = Cell(student="demo", config=config, benchmark="arith", seed=seed + 1, arguments=arguments)
+        cell = Cell(student=student, config=config, benchmark="arith", seed=seed + 1, arguments=arguments)
         planned.append((cell, answers[seed] if seed < len(answers) else None))
     cells = [
         PlannedCell(cell, "k", [], {"cot_arith": f"{cell.name}.parquet"}, words(cell.config), "g", {})
@@ -100,6 +101,11 @@ def test_each_arm_has_a_row_with_its_numbers(tmp_path: Path) -> None:
     assert row[9].startswith("+45.0 (") and row[10].startswith("+35.0 (")
     (base,) = table_rows(page, "untrained, 4 shots")[:1]
     assert base[2:5] == ["–", "10.0%", "5.5 to 17.4"]  # Wilson 1927
+
+
+def test_a_recipe_given_by_its_path_has_its_missing_seeds_counted(tmp_path: Path) -> None:
+    page = report(make_plan(tmp_path, {"oracle-l1-arith": first_correct(50, 60)}, student="recipes/own.yaml"))
+    assert table_rows(page, "`oracle-l1-arith`")[0][2] == "2 of 3"
 
 
 def test_the_verdict_of_a_known_peak_comes_before_the_tables_with_a_figure(tmp_path: Path) -> None:

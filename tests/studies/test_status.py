@@ -1,0 +1,66 @@
+"""The status of a study: the rows of its cells, and which of them run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from outcomes import answer_rows
+
+from cot_distill_datasets.studies import status as statuses
+from cot_distill_datasets.studies.cells import LEASE_SECONDS, lease, lease_file
+from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.records import read_record, write_record
+from cot_distill_datasets.studies.status import plan_page, status
+from cot_distill_datasets.studies.study import load_study
+
+
+@pytest.fixture
+def plan(study_file: Callable[..., Path]) -> Callable[..., Plan]:
+    """Return a function that plans a study with changed settings."""
+    return lambda **changed: make_plan(load_study(study_file(**changed)), Path("out"))
+
+
+def test_a_dry_run_has_a_row_for_each_value_of_a_further_axis(plan: Callable[..., Plan]) -> None:
+    page = plan_page(plan(num_train_epochs=[1, 2], seeds=[1, 2]))
+    rows = [line.split("\t") for line in page.splitlines() if line.startswith("demo\t")]
+    tokens = {config: int(tokens) for _, config, *_, tokens in rows}
+    assert [row[1:4] for row in rows] == [
+        ["untrained", "2", "0"],
+        *(
+            [f"{config}-arith num_train_epochs={epochs}", "2", "0"]
+            for config in ("oracle-l3", "answer")
+            for epochs in (1, 2)
+        ),
+    ]
+    assert tokens["oracle-l3-arith num_train_epochs=2"] == 2 * tokens["oracle-l3-arith num_train_epochs=1"] > 0
+
+
+def test_a_dry_run_names_the_cores_of_a_cell(plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert "each cell on 6 CPU cores" in plan_page(plan(threads=None))
+    assert "each cell on 5 CPU cores" in plan_page(plan(threads=5))
+
+
+def test_a_cell_runs_as_long_as_its_worker_renews_the_lease(plan: Callable[..., Plan]) -> None:
+    planned = plan().cells[0]
+    with lease(planned):
+        assert status(plan(), planned) == "running"
+        then = lease_file(planned).stat().st_mtime - LEASE_SECONDS
+        os.utime(lease_file(planned), (then, then))
+        assert status(plan(), planned) == "waiting"
+    assert status(plan(), planned) == "waiting"
+
+
+def test_the_hours_are_measured_once_for_each_student(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(seeds=[1, 2, 3])
+    (first, *_) = (planned for planned in made.cells if planned.cell.config == "oracle-l3-arith")
+    facts = {"provenance": {"train_seconds": 36.0 * made.tokens(first)}}  # 0.01 hours per token
+    write_record(made.record(first, "cot_arith"), answer_rows([True]), facts)
+    paths = []
+    monkeypatch.setattr(statuses, "read_record", lambda path: paths.append(path) or read_record(path))
+    tokens = sum(made.tokens(planned) for planned in made.cells if planned != first)
+    assert f"about {tokens / 100:.1f} hours" in plan_page(made)
+    assert paths == [made.record(first, "cot_arith")]
