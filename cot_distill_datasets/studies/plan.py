@@ -126,19 +126,19 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     means = {config: statistics.fmean(counts) for config, counts in words.items()}
     files = {path.name.split(".")[-2]: path.name for path in sorted((folder / RECORDS).glob("*.*.parquet"))}
     planner = _Planner(study, folder, rows, hashes, means, exemplars, files)
-    cells: dict[str, PlannedCell] = {}
+    cells: list[PlannedCell] = []
     missing: dict[str, str] = {}
     unmatched: dict[str, str] = {}
     for cell in study.cells:
         try:
-            cells[cell.name] = planner.plan(cell)
+            cells.append(planner.plan(cell))
         except (CotDistillError, OSError, ValueError) as error:
             is_baseline = isinstance(error, _UnmatchedError) and cell.config.startswith("answer-")
             (unmatched if is_baseline else missing)[cell.name] = str(error).strip().partition("\n")[0]
-    _check_keys(cells.values())
+    _check_keys(cells)
     return Plan(
         replace(study, cells=[cell for cell in study.cells if cell.name not in unmatched]),
-        folder, list(cells.values()), missing, questions, _separation(rows, words), exemplars, rows,
+        folder, cells, missing, questions, _separation(rows, words), exemplars, rows,
         list(dict.fromkeys(unmatched.values())),
     )  # fmt: skip
 
@@ -147,7 +147,7 @@ def _exemplars(rows: Dataset, benchmark: str) -> list[dict[str, Any]]:
     if len(rows) < max(SHOTS):
         raise CotDistillError(
             f"The configs of {benchmark} have {len(rows)} questions, but the untrained base is shown {max(SHOTS)} of "
-            "them: remove the smallest config, or use `questions: own`."
+            "them: use configs with more questions in common."
         )
     return list(rows.select(range(max(SHOTS))).to_list())
 
