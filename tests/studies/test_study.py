@@ -112,6 +112,15 @@ def test_a_value_of_a_wrong_type_or_size_is_named(study_file: StudyFile, name: s
         assert "\n" not in str(error.value), value
 
 
+def test_a_token_budget_is_for_one_benchmark(study_file: StudyFile, stand_in_release: Path) -> None:
+    dataset, configs = str(stand_in_release), ["gpt4o-l1-*"]
+    benchmarks = {cell.benchmark for cell in load_study(study_file(dataset=dataset, configs=configs)).cells}
+    with pytest.raises(CotDistillError) as error:
+        config = f"gpt4o-l1-{min(benchmarks)}"
+        load_study(study_file(dataset=dataset, configs=configs, budget="tokens", reference=config))
+    assert len(benchmarks) > 1 and all(name in str(error.value) for name in benchmarks)
+
+
 def test_tasks_are_names_or_groups(study_file: StudyFile) -> None:
     study = load_study(study_file(tasks=["cot_arith", "cot_math_reasoning"]))
     assert study.tasks[0] == "cot_arith" and {"cot_gsm8k", "cot_svamp"} < {*study.tasks}
