@@ -72,7 +72,7 @@ class Plan:
 
     `questions` has the shared ids of each benchmark, `missing` the reason for each cell that cannot be run, and
     `separation` the pairs of adjacent levels with the share of questions whose finer text is longer, and the median
-    ratio of words. `rows` are the training rows of each config. `warnings` come from `check_plan`.
+    ratio of words. `rows` are the training rows of each config. `warnings` are for the dry run and the report.
     """
 
     study: Study
@@ -99,11 +99,13 @@ class Plan:
         return all(self.record(planned, task).is_file() for task in planned.records)
 
     def tokens(self, planned: PlannedCell) -> int:
-        """Return the supervised tokens of a cell's training, over all epochs."""
+        """Return the supervised tokens of a cell's training, over all epochs or steps."""
         if planned.cell.config == UNTRAINED:
             return 0
-        tokens = sum(completion_tokens(self.rows[planned.cell.config], planned.recipe))
-        return round(tokens * float(planned.recipe["num_train_epochs"]))
+        tokens, recipe = completion_tokens(self.rows[planned.cell.config], planned.recipe), planned.recipe
+        steps = int(recipe.get("max_steps") or 0)
+        epochs = steps * int(recipe["effective_batch_size"]) / len(tokens) if steps > 0 else recipe["num_train_epochs"]
+        return round(sum(tokens) * float(epochs))
 
 
 def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
@@ -128,18 +130,18 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     planner = _Planner(study, folder, rows, hashes, means, exemplars, files)
     cells: list[PlannedCell] = []
     missing: dict[str, str] = {}
-    unmatched: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     for cell in study.cells:
         try:
             cells.append(planner.plan(cell))
         except (CotDistillError, OSError, ValueError) as error:
-            is_baseline = isinstance(error, _UnmatchedError) and cell.config.startswith("answer-")
-            (unmatched if is_baseline else missing)[cell.name] = str(error).strip().partition("\n")[0]
+            is_baseline = isinstance(error, _MatchError) and cell.config.startswith("answer-")
+            (warnings if is_baseline else missing)[cell.name] = str(error).strip().partition("\n")[0]
     _check_keys(cells)
     return Plan(
-        replace(study, cells=[cell for cell in study.cells if cell.name not in unmatched]),
+        replace(study, cells=[cell for cell in study.cells if cell.name not in warnings]),
         folder, cells, missing, questions, _separation(rows, words), exemplars, rows,
-        list(dict.fromkeys(unmatched.values())),
+        list(dict.fromkeys(warnings.values())),
     )  # fmt: skip
 
 
@@ -161,7 +163,7 @@ def _check_keys(cells: Iterable[PlannedCell]) -> None:
             raise CotDistillError(f"The cells {other} and {name} are the same training: remove one of them.")
 
 
-class _UnmatchedError(CotDistillError):
+class _MatchError(CotDistillError):
     """A config that has too many or too few tokens for `budget: tokens`."""
 
 
@@ -307,7 +309,7 @@ class _Planner:
         reference, own = (sum(completion_tokens(self.rows[name], recipe)) for name in arms)
         factor = reference / own
         if not 1 / MATCH_LIMIT <= factor <= MATCH_LIMIT:
-            raise _UnmatchedError(
+            raise _MatchError(
                 f"{cell.config} cannot be matched: it would need {factor:.2f} times the epochs of "
                 f"{self.study.reference} (allowed: {1 / MATCH_LIMIT:g} to {MATCH_LIMIT:g})."
             )

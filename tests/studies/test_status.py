@@ -36,6 +36,14 @@ def test_a_dry_run_has_a_row_for_each_value_of_a_further_axis(plan: Callable[...
     assert tokens["oracle-l3-arith num_train_epochs=2"] == 2 * tokens["oracle-l3-arith num_train_epochs=1"] > 0
 
 
+def test_a_number_of_steps_decides_the_tokens_whatever_the_epochs(plan: Callable[..., Plan]) -> None:
+    trained, epochs = (
+        {made.tokens(planned) for planned in made.cells if planned.cell.config == "oracle-l3-arith"}
+        for made in (plan(max_steps=4, num_train_epochs=[1, 9]), plan(num_train_epochs=2))
+    )
+    assert trained == epochs  # 4 batches of 32 of 64 rows
+
+
 def test_a_dry_run_names_the_cores_of_a_cell(plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert "each cell on 6 CPU cores" in plan_page(plan(threads=None))
