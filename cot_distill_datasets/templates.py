@@ -1,4 +1,4 @@
-"""Pages and cards rendered from the Jinja templates in `cards/`."""
+"""Pages and cards rendered from the Jinja templates in `cards/`, and the text of others in them."""
 
 from typing import Any
 
@@ -9,10 +9,9 @@ from .files import resource
 
 def render_page(template: str, **variables: Any) -> str:
     """Return the page of a template in `cards/`. An undefined variable is an error, not a gap."""
-    page = Environment(undefined=StrictUndefined).from_string(
-        resource(f"cards/{template}").read_text(encoding="utf-8")
-    )
-    return page.render(variables)
+    environment = Environment(undefined=StrictUndefined)
+    environment.filters |= {"code": code, "line": one_line, "printable": printable}
+    return environment.from_string(resource(f"cards/{template}").read_text(encoding="utf-8")).render(variables)
 
 
 def render_card(card: type[Any], data: Any, template: str, **variables: Any) -> Any:
@@ -21,3 +20,18 @@ def render_card(card: type[Any], data: Any, template: str, **variables: Any) -> 
     `card.from_template` would leave a gap for an undefined variable.
     """
     return card(render_page(template, card_data=data.to_yaml(), **data.to_dict() | variables))
+
+
+def printable(text: str) -> str:
+    """Escape what would move the cursor, change colors or reorder the text of a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def code(text: Any) -> str:
+    """Return a name as a Markdown code span that fits in a table's cell."""
+    return "`" + printable(str(text)).replace("\n", " ").replace("`", "'").replace("|", "\\|") + "`"
+
+
+def one_line(text: str) -> str:
+    """Return a message as Markdown that stays in its line. Its code spans are kept, its HTML is shown as text."""
+    return printable(text).replace("\n", " ").replace("<", "\\<")

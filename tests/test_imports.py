@@ -111,7 +111,11 @@ def test_there_is_no_circle_of_imports() -> None:
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DISTRIBUTION = {"yaml": "pyyaml", "math_verify": "math-verify"}  # where the names differ
+DISTRIBUTION = {
+    "yaml": "pyyaml",
+    "math_verify": "math-verify",
+    "markdown_it": "markdown-it-py",
+}  # where the names differ
 CORE = {
     "errors",
     "files",

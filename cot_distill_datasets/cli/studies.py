@@ -97,7 +97,7 @@ def _report_plan(plan: Any) -> int:
     from ..studies.report import write_study_report
 
     table = write_study_report(plan)
-    message(f"The report is in {plan.folder / 'report.md'}.")
+    message(f"The report is in {plan.folder / 'report.md'}, and as a page in {plan.folder / 'report.html'}.")
     print(aligned(table))
     return 0
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import CotDistillError, nearest
-from ..templates import render_page
+from ..templates import printable, render_page
 from .samples import STRICT, find_results, load_result, load_samples, readable, samples_file
 from .scores import label
 from .statistics import Answers, Contrast, SeedNoise, contrast, holm, mcnemar
@@ -98,9 +98,7 @@ class _Run(NamedTuple):
             chosen = [sample for sample in samples if sample["filter"] == name]
             by_question = {_question(sample): _answer(sample) for sample in chosen}
         if not chosen or len(by_question) < len(chosen):
-            raise CotDistillError(
-                f"{path} has no filter `{_printable(name)}` with each question once: evaluate again."
-            )
+            raise CotDistillError(f"{path} has no filter `{printable(name)}` with each question once: evaluate again.")
         return name, by_question
 
 
@@ -187,7 +185,7 @@ def _comparison(
 def comparison_page(a: Path, b: Path, comparisons: Sequence[TaskComparison], *, flips: bool) -> str:
     """Return the comparison as Markdown. Text of models and files is shown as text, whatever it holds."""
     return render_page(
-        "compare.md.jinja", a=label(a), b=label(b), comparisons=comparisons, flips=flips, code=_code, columns=_columns
+        "compare.md.jinja", a=label(a), b=label(b), comparisons=comparisons, flips=flips, columns=_columns
     )
 
 
@@ -243,14 +241,14 @@ def _pair(a: _Run, b: _Run, metric: str | None) -> _Pair:
     """Pair the answers of two runs by question."""
     if a.version != b.version:
         raise CotDistillError(
-            f"{a.path} has version {a.version!r} of `{_printable(a.task)}` and {b.path} has version {b.version!r}: "
+            f"{a.path} has version {a.version!r} of `{printable(a.task)}` and {b.path} has version {b.version!r}: "
             "evaluate both with the same version."
         )
     name, first = a.answers()
     _, second = b.answers(name)
     if first.keys() != second.keys():
         raise CotDistillError(
-            f"{a.path} has {len(first)} questions of `{_printable(a.task)}` and {b.path} has {len(second)}, of which "
+            f"{a.path} has {len(first)} questions of `{printable(a.task)}` and {b.path} has {len(second)}, of which "
             f"{len(first.keys() & second.keys())} are the same: evaluate both on the same questions."
         )
     answers = [(answer, second[question]) for question, answer in first.items()]
@@ -268,9 +266,9 @@ def _choose_metric(run: _Run, answers: Sequence[tuple[_Answer, _Answer]], wanted
     metrics.sort(key=lambda metric: metric not in _HEADLINES)
     if metrics and wanted in (None, *metrics):
         return wanted or metrics[0]
-    listed = f": use {_printable(nearest(wanted or '', metrics))}" if metrics else ""
+    listed = f": use {printable(nearest(wanted or '', metrics))}" if metrics else ""
     raise CotDistillError(
-        f"`{_printable(run.task)}` has no metric{f' `{wanted}`' if wanted else ''} that is 0 or 1 for every answer of "
+        f"`{printable(run.task)}` has no metric{f' `{wanted}`' if wanted else ''} that is 0 or 1 for every answer of "
         f"both, and better if higher{listed}."
     )
 
@@ -310,17 +308,7 @@ def _text(sample: dict[str, Any]) -> str:
 
 
 def _names(tasks: dict[str, _Run]) -> str:
-    return ", ".join(f"`{_printable(task)}`" for task in tasks) or "no task"
-
-
-def _printable(text: str) -> str:
-    """Escape what would move the cursor, change colors or reorder the text of a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-
-
-def _code(text: Any) -> str:
-    """Return a name of a file as a Markdown code span that fits in a table's cell."""
-    return "`" + _printable(str(text)).replace("\n", " ").replace("`", "'").replace("|", "\\|") + "`"
+    return ", ".join(f"`{printable(task)}`" for task in tasks) or "no task"
 
 
 def _columns(a: str, b: str) -> str:
@@ -330,4 +318,4 @@ def _columns(a: str, b: str) -> str:
 
 
 def _wrap(text: str) -> list[str]:
-    return [part for line in _printable(text).split("\n") for part in textwrap.wrap(line, _COLUMN) or [""]]
+    return [part for line in printable(text).split("\n") for part in textwrap.wrap(line, _COLUMN) or [""]]

@@ -186,18 +186,21 @@ def _evaluate_alike(
         backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars
     )
     students = [Student.open(folder) for folder in dict.fromkeys(planned.student for planned in cells)]
-    for student, _ in evaluate_students(students, tasks, config):
+    for student, scores in evaluate_students(students, tasks, config):
+        first = {score.task: {"prompt": score.prompt, "answer": score.answer} for score in scores}
         for task in tasks:
             result, samples = read_answers(student, task, config)
             for planned in cells:
                 if planned.student == student.folder:
-                    facts = _facts(planned, student, task, result)
+                    facts = _facts(planned, student, task, result) | {"first": first[task]}
                     write_record(records / planned.records[task], outcomes(samples), facts)
         if student.provenance:
             update_model_cards(student)
 
 
 def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]) -> dict[str, Any]:
+    from ..training.progress import read_losses
+
     provenance = student.provenance
     return {
         "key": planned.key,
@@ -206,6 +209,7 @@ def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]
         "evaluation": result["cot_distill"],
         "provenance": dataclasses.asdict(provenance) if provenance else None,
         "words": planned.words,
+        "losses": read_losses(student.folder),
     }
 
 

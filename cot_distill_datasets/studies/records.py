@@ -3,7 +3,8 @@
     docs/results/arith/records/demo.oracle-l3-arith.seed1.cot_arith.a799aa1925d61b1d.parquet
 
 A cell is complete if it has its records: its weights may be deleted, and its records may be committed. A record has
-one row per question, and in the file's metadata the cell, its provenance and how it was evaluated.
+one row per question, and in the file's metadata the cell, its provenance and how it was evaluated. Older
+records lack two of its facts: `losses` of the training, and `first`, the answer to the first question.
 """
 
 import json

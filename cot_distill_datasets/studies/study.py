@@ -60,6 +60,11 @@ class Cell:
         return ".".join([self.label, self.config, *arguments, *end]).replace("/", "_")
 
     @property
+    def axes(self) -> tuple[tuple[str, str], ...]:
+        """The further axes with their values, as text."""
+        return tuple((name, str(value)) for name, value in self.arguments)
+
+    @property
     def label(self) -> str:
         """The student's name in tables: that of its recipe, without the folder."""
         return Path(self.student).stem if "/" in self.student else self.student

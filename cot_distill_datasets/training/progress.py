@@ -18,6 +18,15 @@ from ..messages import message
 LOSS_LOG = "train.log"
 
 
+def read_losses(student: Path) -> list[tuple[int, float]]:
+    """Return the step and the loss of each logged step of a student's training; none without its `train.log`."""
+    path = student / LOSS_LOG
+    if not path.is_file():
+        return []
+    logs = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return [(log["step"], log["loss"]) for log in logs if "loss" in log]
+
+
 def announce(text: str) -> None:
     """Print a line to stderr, in the main process only."""
     if PartialState().is_main_process:

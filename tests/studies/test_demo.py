@@ -61,6 +61,8 @@ def test_a_demo_written_to_a_file_is_short_has_no_bars_and_ends_with_the_table(t
     assert folder.resolve().parent == tmp_path / "runs/cells" and "cot_arith" in (folder / "README.md").read_text()
     page = (tmp_path / "runs/studies/demo/report.md").read_text()
     assert "`oracle-l3-arith`" in page and (tmp_path / "runs/studies/demo/scores.png").is_file()
+    assert page.count("```text") == 5  # the first question, and four answers
+    assert (tmp_path / "runs/studies/demo/report.html").read_text().count("<svg") == 2  # scores and losses
 
     weights = (folder / "model.safetensors").stat().st_mtime_ns
     assert _run(tmp_path, tmp_path / "second")[-6:] == lines[-6:]

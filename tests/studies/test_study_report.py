@@ -3,87 +3,21 @@
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
+from known_study import facts, make_plan, report, table_rows
 from outcomes import answer_rows, first_correct
 from PIL import Image
 from simulated import simulate
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.evaluation.statistics import Answers
-from cot_distill_datasets.names import ConfigName
-from cot_distill_datasets.release.editions import DEFAULT_EDITION
-from cot_distill_datasets.release.folder import ConfigStats, Release, write_index
-from cot_distill_datasets.studies.plan import Plan, PlannedCell
 from cot_distill_datasets.studies.records import write_record
 from cot_distill_datasets.studies.report import write_study_report
-from cot_distill_datasets.studies.study import UNTRAINED, Cell, Study
+from cot_distill_datasets.studies.study import Cell
 
 
 LEVELS = [f"oracle-l{level}-arith" for level in range(1, 7)]
-SEEDS = 3  # of each arm in the plans
-
-
-def make_plan(
-    folder: Path,
-    arms: Mapping[str, Answers],
-    *,
-    student: str = "demo",
-    arguments: tuple[tuple[str, str], ...] = (),
-    agreement: Mapping[str, float] | None = None,
-    separation: Mapping[tuple[str, str], tuple[float, float]] | None = None,
-) -> Plan:
-    """Return a plan and the records of `arms`, whose keys are configs.
-
-    The untrained base answers 5 questions with 0 exemplars, and 10 with 4.
-    """
-    configs = [ConfigStats(name, "train", "f", 1, 1, agreement=share) for name, share in (agreement or {}).items()]
-    release = folder / "release"
-    release.mkdir(parents=True)
-    write_index(Release("0.1.0", DEFAULT_EDITION, "a grader", configs, [], {}, []), release)
-    questions = max(answers.shape[1] for answers in arms.values())
-    planned = [
-        (
-            Cell(student=student, config=UNTRAINED, benchmark="arith", shots=shots),
-            first_correct(n, questions=questions)[0],
-        )
-        for shots, n in ((0, 5), (4, 10))
-    ]
-    for (config, answers), seed in itertools.product(arms.items(), range(SEEDS)):
-        cell = Cell(student=student, config=config, benchmark="arith", seed=seed + 1, arguments=arguments)
-        planned.append((cell, answers[seed] if seed < len(answers) else None))
-    cells = [
-        PlannedCell(cell, "k", [], {"cot_arith": f"{cell.name}.parquet"}, words(cell.config), "g", {})
-        for cell, _ in planned
-    ]
-    study = Study(name="known", cells=[cell for cell, _ in planned], tasks=[], dataset=str(release))
-    plan = Plan(study, folder / "study", cells, {}, {"arith": ["a", "b"]}, dict(separation or {}))
-    for planned_cell, (_, answers) in zip(cells, planned):
-        if answers is not None:
-            write_record(plan.record(planned_cell, "cot_arith"), answer_rows(answers), facts())
-    return plan
-
-
-def facts(dtype: str = "float32") -> dict[str, Any]:
-    """Return what a record says about its evaluation."""
-    return {"provenance": None, "evaluation": {"settings": {"backend": "hf", "model_args": {"dtype": dtype}}}}
-
-
-def words(config: str) -> float:
-    """Return the mean words that a config has in these plans: 7 times its level."""
-    return 7.0 * ConfigName.parse(config).granularity if config != UNTRAINED else 0.0
-
-
-def report(plan: Plan) -> str:
-    write_study_report(plan)
-    return (plan.folder / "report.md").read_text(encoding="utf-8")
-
-
-def table_rows(page: str, name: str) -> list[list[str]]:
-    """Return the cells of all table rows that have the cell `name`."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
-    return [row for row in rows if name in row]
 
 
 def simulated(truth: Mapping[str, float], *, seeds: int = 3, questions: int = 500) -> dict[str, Answers]:
@@ -116,7 +50,8 @@ def test_the_verdict_of_a_known_peak_comes_before_the_tables_with_a_figure(tmp_p
     with Image.open(plan.folder / "granularity-cot_arith.png") as figure:
         assert figure.width > 1000
     assert {path.name for path in plan.folder.iterdir()} == {
-        "granularity-cot_arith.png", "outcomes.parquet", "records", "report.md", "scores.png",
+        "granularity-cot_arith.png", "granularity-cot_arith.svg", "losses-demo-arith.png", "losses-demo-arith.svg",
+        "outcomes.parquet", "records", "report.html", "report.md", "scores.png", "scores.svg",
     }  # fmt: skip
 
 
@@ -202,7 +137,9 @@ def test_adjacent_levels_below_75_percent_are_not_separated(tmp_path: Path) -> N
 def test_a_record_that_is_new_is_in_the_next_report(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {"oracle-l1-arith": first_correct(50, 60)})
     assert table_rows(report(plan), "`oracle-l1-arith`")[0][3] == "55.0%"
-    write_record(plan.record(plan.cells[-1], "cot_arith"), answer_rows(first_correct(70)[0]), facts())
+    write_record(
+        plan.record(plan.cells[-1], "cot_arith"), answer_rows(first_correct(70)[0]), facts(plan.cells[-1], "")
+    )
     assert table_rows(report(plan), "`oracle-l1-arith`")[0][2:4] == ["3", "60.0%"]
 
 
@@ -225,6 +162,6 @@ def test_records_of_several_dtypes_are_named(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {"oracle-l1-arith": first_correct(50, 60)})
     assert "Warnings" not in report(plan)
     planned = plan.cells[-2]
-    write_record(plan.record(planned, "cot_arith"), answer_rows(first_correct(60)[0]), facts("bfloat16"))
+    write_record(plan.record(planned, "cot_arith"), answer_rows(first_correct(60)[0]), facts(planned, "", "bfloat16"))
     (warning,) = [line for line in report(plan).splitlines() if "bfloat16" in line]
     assert "3 records by hf in float32, 1 records by hf in bfloat16" in warning
