@@ -12,6 +12,7 @@ import pytest
 from known_study import facts, make_plan, report, table_rows
 from outcomes import answer_rows, first_correct
 
+from cot_distill_datasets.studies.page import render_html
 from cot_distill_datasets.studies.plan import Plan
 from cot_distill_datasets.studies.records import write_record
 from cot_distill_datasets.studies.report import write_study_report
@@ -118,11 +119,22 @@ def test_the_text_of_models_names_and_errors_is_shown_as_text(tmp_path: Path) ->
     assert "\x1b" not in table + markdown + (plan.folder / "report.html").read_text(encoding="utf-8")
     assert {*page.tags} <= TAGS and not [name for name, _ in page.attributes if name.startswith("on")]
     assert page.blocks[1] == SHOWN + "\n'''\n</code></pre><img src=x onerror=alert(1)>\n"
-    widths = {len(row) for row in page.rows}
-    assert widths == {6, 8, 11}  # cells, findings, scores
+    name = r"<script>'$x$'|**b** \x1b[31m"
+    assert [row[:3] for row in page.rows if len(row) == 6][2] == [
+        f"{name}.untrained.4shot.arith",
+        "cot_arith",
+        "10.0%",
+    ]
     assert len({line.count("|") for line in table.splitlines()}) == 1
     for figure in plan.folder.glob("*.svg"):
         assert {*_Page(figure.read_text(encoding="utf-8")).tags} <= TAGS | {"metadata"}
+
+
+def test_html_and_links_of_a_markdown_page_are_text(tmp_path: Path) -> None:
+    page = render_html(EVIL, f"- {EVIL}\n\n[a]: https:evil.example\n\n![b][a] [c][a]\n", {})
+    tags = _Page(page).tags
+    assert tags.count("title") == 1 and {*tags} <= TAGS
+    assert "&lt;script&gt;alert(1)" in page and 'href="https' not in page
 
 
 def test_each_record_has_the_commands_that_train_and_evaluate_its_cell(tmp_path: Path) -> None:
