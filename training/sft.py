@@ -65,9 +65,9 @@ def main(
             student=student, recipe=recipe, examples=len(rows), rows_sha256=data.rows_hash(rows),
             chat_template=tokenizer.get_chat_template(),
         )  # fmt: skip
-    with writable_folder(training_args.output_dir) as folder:
-        if reuse_if_trained(folder, provenance):
-            return
+    if reuse_if_trained(folder, provenance):
+        return
+    with writable_folder(training_args.output_dir):
         announce(f"Loading {model_args.model_name_or_path}, and tokenizing {len(rows)} rows.")
         with before_start():
             trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import trl
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, ProgressCallback
@@ -35,11 +36,15 @@ _TORCH_WRITE_ERROR = re.compile("PytorchStreamWriter|unexpected pos|iostream")
 def writable_folder(folder: str) -> Iterator[Path]:
     """Create a student's folder if it is missing, and yield its path. If the block fails, an empty folder is removed.
 
-    Raises CotDistillError if it cannot be written.
+    A link is replaced by a folder: it leads to a student of a study, which keeps its weights. Raises CotDistillError
+    if the folder cannot be written.
     """
     path = Path(folder)
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     try:
+        with PartialState().main_process_first():
+            if path.is_symlink():
+                path.unlink()
+        missing = [parent for parent in (path, *path.parents) if not parent.exists()]
         path.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=path):
             pass

@@ -76,10 +76,17 @@ def test_a_lora_student_is_saved_as_one_merged_model(sft: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_a_different_recipe_replaces_a_complete_student_with_a_message(
+def test_a_different_recipe_replaces_a_link_to_a_complete_student_with_a_message_and_not_the_student(
     sft: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    cell = Path("runs/cells/0123456789abcdef").absolute()  # of a study
     sft.main(*parse(FEW))
+    cell.parent.mkdir()
+    STUDENT.rename(cell)
+    STUDENT.symlink_to(cell)
+    files = {path.name: path.read_bytes() for path in cell.iterdir()}
+    sft.main(*parse(FEW))
+    assert STUDENT.is_symlink()  # it was complete
     first = _provenance()
     capsys.readouterr()
     sft.main(*parse([*FEW, "--learning_rate", "1e-5"]))
@@ -87,6 +94,8 @@ def test_a_different_recipe_replaces_a_complete_student_with_a_message(
     second = _provenance()
     assert (first["settings"]["learning_rate"], second["settings"]["learning_rate"]) == (8e-4, 1e-5)
     assert first["recipe_sha256"] != second["recipe_sha256"]
+    assert not STUDENT.is_symlink()
+    assert {path.name: path.read_bytes() for path in cell.iterdir()} == files
 
 
 @pytest.mark.slow
