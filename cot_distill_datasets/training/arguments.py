@@ -129,6 +129,7 @@ class SFTConfig(trl.SFTConfig):  # type: ignore[misc]
             supported = on_cpu if config.use_cpu else torch.cuda.is_bf16_supported(including_emulation=False)
             config.bf16 = bool(supported) and not config.fp16
         super().__post_init__()
+        config._n_gpu = min(config.n_gpu, 1)  # else one process would use all GPUs, with a larger batch (DataParallel)
         rows_per_pass = self.per_device_train_batch_size * self.world_size
         self.gradient_accumulation_steps, rest = divmod(self.effective_batch_size, rows_per_pass)
         if rest or self.gradient_accumulation_steps < 1:

@@ -57,6 +57,13 @@ def test_a_single_kept_checkpoint_is_rejected() -> None:
     assert "`save_total_limit` must be at least 2" in _parse_error("--save_total_limit", "1")
 
 
+def test_one_process_uses_one_of_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    _, training_args, _, _ = arguments.parse(["--bf16", "false"])
+    assert (training_args.n_gpu, training_args.train_batch_size * training_args.gradient_accumulation_steps) == (1, 32)
+
+
 @pytest.mark.parametrize("size", [0, 33])
 def test_an_effective_batch_that_the_processes_cannot_share_is_rejected(size: int) -> None:
     assert f"batch size {size} is not a multiple of 32" in _parse_error("--effective_batch_size", str(size))
