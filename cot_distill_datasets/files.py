@@ -16,6 +16,7 @@ use the primitives here, and each has one sign that it is complete:
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -81,11 +82,25 @@ def atomic_dir(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a hidden sibling to write to. When the block ends without an error, it replaces the file `path`.
+
+    Each process of each machine has its own sibling: several runs may write one file in a shared folder.
+    """
+    staged = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.new")
+    try:
+        yield staged
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
 def atomic_write(path: Path, text: str) -> None:
     """Write a text file that exists in full or not at all."""
-    staged = path.with_name(f".{path.name}.new")
-    staged.write_text(text, encoding="utf-8")
-    os.replace(staged, path)
+    with atomic_file(path) as staged:
+        staged.write_text(text, encoding="utf-8")
 
 
 def is_empty(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from support import run_on_full_disk
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.files import (
     atomic_dir,
+    atomic_file,
     atomic_write,
     completion,
     damage,
@@ -98,6 +99,19 @@ def test_atomic_write_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: P
         atomic_write(path, text)
         assert path.read_text() == text
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_two_processes_write_one_file_without_touching_what_the_other_has_staged(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    code = (
+        "import sys; from pathlib import Path; from cot_distill_datasets.files import atomic_write\n"
+        "atomic_write(Path(sys.argv[1]), 'other')"
+    )
+    with atomic_file(path) as staged:
+        staged.write_text("own")
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+        assert path.read_text() == "other"
+    assert path.read_text() == "own" and os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_atomic_write_keeps_the_old_file_on_a_full_disk(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Each is written to all of its paths, whose suffixes (`.png`, `.svg`) decide the 
 their `$`. The text of an SVG is text, and the same figure is the same file.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
 from matplotlib.ticker import LogFormatter
+
+from ..files import atomic_file
 
 
 LOSS_CURVE = "loss.png"
@@ -193,8 +194,7 @@ def draw_losses(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], tit
 
 def _save(figure: Figure, *paths: Path) -> None:
     for path in paths:
-        staged = path.with_name(f".{path.stem}.new{path.suffix}")
         # Without the time, and without the addresses of vocabularies that a page has no use for.
         metadata = dict.fromkeys(["Date", "Creator", "Format", "Type"]) if path.suffix == ".svg" else None
-        figure.savefig(staged, dpi=150, metadata=metadata)
-        os.replace(staged, path)
+        with atomic_file(path) as staged:
+            figure.savefig(staged, dpi=150, metadata=metadata, format=path.suffix[1:])

@@ -8,7 +8,6 @@ records lack two of its facts: `losses` of the training, and `first`, the answer
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import CotDistillError
+from ..files import atomic_file
 from .plan import Plan
 
 
@@ -93,12 +93,10 @@ def write_outcomes(plan: Plan) -> Path:
 
 def _write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file that exists in full or not at all. Raises CotDistillError on a full disk."""
-    staged = path.with_name(f".{path.name}.new")
     try:
-        pq.write_table(table, staged, compression="zstd")
+        with atomic_file(path) as staged:
+            pq.write_table(table, staged, compression="zstd")
     except OSError as error:
-        staged.unlink(missing_ok=True)
         raise CotDistillError(
             f"Cannot write {path} ({error}): free some disk space, then run the study again."
         ) from error
-    os.replace(staged, path)
