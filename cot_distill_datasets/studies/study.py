@@ -17,8 +17,9 @@ import itertools
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -76,7 +77,7 @@ class Study:
 
     `margin` is in points of accuracy: arms that differ by less count as the same. `test_questions` is the number of
     test questions of an embedded benchmark (null: the task's own). `threads` are CPU threads of a cell (null: half of
-    the cores), `gpus` its share of a GPU.
+    the cores), `gpus` its share of a GPU (0: the CPU only).
     """
 
     name: str
@@ -88,7 +89,7 @@ class Study:
     reference: str | None = None
     margin: float = 5.0
     test_questions: int | None = None
-    backend: Literal["vllm", "hf"] = "vllm"
+    backend: Literal["vllm", "hf"] = field(default_factory=lambda: "vllm" if find_spec("vllm") else "hf")
     threads: int | None = None
     gpus: float = 0.0
 

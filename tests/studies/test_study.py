@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.files import resource
@@ -34,6 +35,21 @@ def test_any_argument_of_the_training_is_an_axis(study_file: StudyFile) -> None:
         (1e-4, False), (1e-4, True), (2e-4, False), (2e-4, True),
     }  # fmt: skip
     assert {cell["max_steps"] for cell in cells} == {3}
+
+
+@pytest.mark.parametrize(("packages", "backend"), [([], "hf"), (["vllm"], "vllm")])
+def test_the_default_backend_is_vllm_where_it_is_installed(
+    study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: list[str], backend: str
+) -> None:
+    for name in packages:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    path = study_file()
+    content = yaml.safe_load(path.read_text())
+    del content["backend"]
+    path.write_text(yaml.safe_dump(content))
+    assert load_study(path).backend == backend
 
 
 def test_a_further_grid_changes_some_of_the_axes(study_file: StudyFile) -> None:
