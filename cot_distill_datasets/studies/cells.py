@@ -14,8 +14,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from ..errors import CotDistillError
 from ..files import resource
 from ..messages import quiet_libraries
 from ..provenance import readable_provenance
+from ..training.checkpoints import remove_unusable
 from .plan import PlannedCell
 from .study import UNTRAINED, Study
 
 
 LEASE_SECONDS = 20.0  # after which a dead worker's cell is taken over
 FREE_SECONDS = 1.0  # in which the lease of a worker that died on this machine is taken over
-LOG_LINES = 5  # of a failed training are shown
+LOG_LINES = 5  # shown of the log of a failed training
 
 
 class CellIsTakenError(Exception):
@@ -42,19 +43,27 @@ class FolderIsNotSharedError(CotDistillError):
     """A machine of a cluster does not see the folder of the study."""
 
 
-def _enter(root: Path, records: Path) -> None:
-    """Work in the folder `root`, as the driver does. Raises FolderIsNotSharedError if it has no folder `records`."""
+def _enter(root: Path, study: Study, records: Path) -> None:
+    """Work in the folder `root`, as the driver does, and on the CPU only if the cells of the study have no GPUs.
+
+    Raises FolderIsNotSharedError if `root` has no folder `records`.
+    """
     if not (root / records).is_dir():
         raise FolderIsNotSharedError(
             f"The machine {socket.gethostname()} does not see {root / records}: every machine of a cluster needs the "
             "same folder at the same path."
         )
     os.chdir(root)
+    if not study.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray would hide no GPU
 
 
 @contextmanager
-def lease(planned: PlannedCell, wait: float = 1.5 * LEASE_SECONDS) -> Iterator[None]:
-    """Hold the lease of a cell. Raises CellIsTakenError if another worker still has it after `wait` seconds."""
+def lease(planned: PlannedCell, wait: float = 1.5 * LEASE_SECONDS) -> Iterator[SoftFileLease]:
+    """Hold the lease of a cell. Its `compromise` is set if it is lost: another worker may have the cell then.
+
+    Raises CellIsTakenError if another worker still has the lease after `wait` seconds.
+    """
     planned.student.parent.mkdir(parents=True, exist_ok=True)
     claim = SoftFileLease(lease_file(planned), lease_duration=LEASE_SECONDS)
     try:
@@ -62,7 +71,7 @@ def lease(planned: PlannedCell, wait: float = 1.5 * LEASE_SECONDS) -> Iterator[N
     except Timeout as error:
         raise CellIsTakenError(planned.cell.name) from error
     try:
-        yield
+        yield claim
     finally:
         claim.release()
 
@@ -84,33 +93,55 @@ def is_trained(planned: PlannedCell) -> bool:
     return readable_provenance(planned.student) is not None
 
 
-def train(root: Path, planned: PlannedCell, records: Path, threads: int) -> None:
-    """Train the student of a cell, unless it is complete, and link it from where a training would have written it.
+def train(root: Path, study: Study, cells: Sequence[PlannedCell], records: Path, threads: int) -> None:
+    """Train the student of cells, unless it is complete, and link it from where a training would have written it.
 
-    Raises CellIsTakenError if another worker has the cell, FolderIsNotSharedError if this machine does not see the
+    Raises CellIsTakenError if another worker has the cells, FolderIsNotSharedError if this machine does not see the
     folder `records`, and CotDistillError with the last lines of the log if the training fails.
     """
-    _enter(root, records)
-    with lease(planned):
-        if not is_trained(planned):
-            _run_training(planned, threads)
-        _link(planned)
+    _enter(root, study, records)
+    with lease(cells[0]) as claim:
+        if not any(_missing_tasks(planned, records) for planned in cells):
+            return  # another run has completed the cells, and may have deleted their student
+        if not is_trained(cells[0]):
+            _run_training(cells[0], claim, threads)
+        _link(cells[0])
 
 
-def _run_training(planned: PlannedCell, threads: int) -> None:
+def _missing_tasks(planned: PlannedCell, records: Path) -> tuple[str, ...]:
+    """Return the tasks of a cell that have no record."""
+    return tuple(task for task, name in planned.records.items() if not (records / name).is_file())
+
+
+def _run_training(planned: PlannedCell, claim: SoftFileLease, threads: int) -> None:
+    """Train in a process of its own, which is killed if the lease is lost."""
     command = [sys.executable, str(resource("training/sft.py")), *planned.arguments, "--num_threads", str(threads)]
-    with log_file(planned).open("ab") as log:
-        code = subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+    with log_file(planned).open("a", encoding="utf-8") as log:
+        with redirect_stderr(log):
+            remove_unusable(planned.student)  # if no checkpoint is intact, `sft.py` would ask what to do
+        with subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)}, preexec_fn=_die_with_parent,
-        ).returncode  # fmt: skip
-    if code:
-        raise CotDistillError(f"training ended with exit code {code}: {_last_lines(log_file(planned))}")
+        ) as process:  # fmt: skip
+            try:
+                while process.poll() is None and claim.compromise is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=1)
+            finally:
+                process.kill()  # does nothing if it has ended
+    if claim.compromise:
+        raise CellIsTakenError(planned.cell.name)
+    if process.returncode:
+        last = _last_lines(log_file(planned))
+        raise CotDistillError(f"training ended with exit code {process.returncode}: {last}")
 
 
 def _link(planned: PlannedCell) -> None:
-    """Link `runs/{student}/{config}/seed{seed}` to the student, unless a training without a study has written it."""
-    if planned.link.is_symlink() or not planned.link.exists():
+    """Link `runs/{student}/{config}/seed{seed}` to the student, unless something that is no cell is there.
+
+    That may be a student without a study, or the base model itself, whose files decide the keys.
+    """
+    if not planned.link.exists() or planned.link.resolve().parent == planned.student.parent.resolve():
         planned.link.parent.mkdir(parents=True, exist_ok=True)
         staged = planned.link.with_name(f".{planned.key}.new")
         staged.unlink(missing_ok=True)
@@ -141,39 +172,43 @@ def evaluate(
     import torch
 
     quiet_libraries()
-    _enter(root, records)
+    _enter(root, study, records)
     torch.set_num_threads(threads)
     with ExitStack() as leases:
-        keys = _acquire_free(leases, cells)
-        alike: dict[Any, list[PlannedCell]] = {}  # cells with the same exemplars and missing tasks
+        claims = _acquire_free(leases, cells)
+        by_prompts: dict[Any, list[PlannedCell]] = {}  # cells with the same exemplars and missing tasks
         for planned in cells:
-            tasks = tuple(task for task, name in planned.records.items() if not (records / name).is_file())
-            if planned.key in keys and tasks:
-                alike.setdefault((tasks, planned.cell.benchmark, planned.cell.shots), []).append(planned)
-        for (tasks, benchmark, shots), members in alike.items():
-            _evaluate_alike(study, members, records, tasks, exemplars[benchmark][:shots])
-    return [planned.cell.name for planned in cells if planned.key not in keys]
+            if planned.key in claims and (tasks := _missing_tasks(planned, records)):
+                by_prompts.setdefault((tasks, planned.cell.benchmark, planned.cell.shots), []).append(planned)
+        for (tasks, benchmark, shots), members in by_prompts.items():
+            _evaluate_together(study, members, records, tasks, exemplars[benchmark][:shots], claims)
+    return [planned.cell.name for planned in cells if not _has(claims, planned)]
 
 
-def _acquire_free(leases: ExitStack, cells: Sequence[PlannedCell]) -> set[str]:
-    """Acquire the leases of the cells that no other worker has, or wait for one; return the keys of these cells."""
-    by_key = {planned.key: planned for planned in cells}
-    held = {key for key, planned in by_key.items() if _acquire(leases, planned, FREE_SECONDS)}
-    if not held and _acquire(leases, cells[0], 1.5 * LEASE_SECONDS):
-        held.add(cells[0].key)
-    return held
+def _acquire_free(leases: ExitStack, cells: Sequence[PlannedCell]) -> dict[str, SoftFileLease]:
+    """Acquire the leases of the cells that no other worker has, or wait for one; return them by the cells' keys."""
+    claims: dict[str, SoftFileLease] = {}
+    for key, planned in {planned.key: planned for planned in cells}.items():
+        with suppress(CellIsTakenError):
+            claims[key] = leases.enter_context(lease(planned, FREE_SECONDS))
+    if not claims:
+        with suppress(CellIsTakenError):
+            claims[cells[0].key] = leases.enter_context(lease(cells[0]))
+    return claims
 
 
-def _acquire(leases: ExitStack, planned: PlannedCell, wait: float) -> bool:
-    try:
-        leases.enter_context(lease(planned, wait))
-    except CellIsTakenError:
-        return False
-    return True
+def _has(claims: Mapping[str, SoftFileLease], planned: PlannedCell) -> bool:
+    """Whether this worker has a cell, and has not lost it."""
+    return planned.key in claims and claims[planned.key].compromise is None
 
 
-def _evaluate_alike(
-    study: Study, cells: list[PlannedCell], records: Path, tasks: Sequence[str], exemplars: list[dict[str, Any]]
+def _evaluate_together(
+    study: Study,
+    cells: list[PlannedCell],
+    records: Path,
+    tasks: Sequence[str],
+    exemplars: list[dict[str, Any]],
+    claims: Mapping[str, SoftFileLease],
 ) -> None:
     """Evaluate cells on the same prompts in one call, and write the records of each as soon as it is evaluated."""
     from ..evaluation.results import Student
@@ -183,19 +218,27 @@ def _evaluate_alike(
     from .records import write_record
 
     config = EvaluationConfig(
-        backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars
-    )
+        backend=study.backend, release=Path(study.dataset), test_questions=study.test_questions, exemplars=exemplars,
+        model_args=_model_args(study),
+    )  # fmt: skip
     students = [Student.open(folder) for folder in dict.fromkeys(planned.student for planned in cells)]
     for student, scores in evaluate_students(students, tasks, config):
         first = {score.task: {"prompt": score.prompt, "answer": score.answer} for score in scores}
         for task in tasks:
             result, samples = read_answers(student, task, config)
             for planned in cells:
-                if planned.student == student.folder:
+                if planned.student == student.folder and _has(claims, planned):
                     facts = _facts(planned, student, task, result) | {"first": first[task]}
                     write_record(records / planned.records[task], outcomes(samples), facts)
         if student.provenance:
             update_model_cards(student)
+
+
+def _model_args(study: Study) -> dict[str, Any]:
+    """Return the memory that vLLM may reserve: the cell's share of 0.9, which is its default for a whole GPU."""
+    if study.backend == "vllm" and 0 < study.gpus < 1:
+        return {"gpu_memory_utilization": round(0.9 * study.gpus, 3)}
+    return {}
 
 
 def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]) -> dict[str, Any]:

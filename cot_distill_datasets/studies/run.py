@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from pyarrow.compute import field
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -29,7 +31,7 @@ from . import cells as worker
 from .plan import Plan, PlannedCell, write_questions
 from .records import outcomes, write_outcomes
 from .status import status_table
-from .study import UNTRAINED
+from .study import UNTRAINED, Study
 
 
 Keep = Literal["none", "best", "all"]
@@ -38,21 +40,24 @@ EVALUATED_AT_ONCE = 8  # students of one evaluation task: many share a start of 
 ATTEMPTS = 2  # of a failing cell
 RAY_STARTS = 3  # attempts
 ANSWER_SECONDS = 10.0  # in which a cluster must answer
-TAKEN_SECONDS = 5  # until a cell that another run has is looked at again
+RECHECK_SECONDS = 5  # between checks of a cell that another run has
 
 
 def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     """Run the missing cells of a study, and return the reason for each cell that failed.
 
-    Raises CotDistillError if Ray cannot be started, or if a machine of its cluster does not see the study's folder.
+    Raises CotDistillError if the study's `gpus` or `backend` cannot be used, if Ray cannot be started, or if a machine
+    of its cluster does not see the study's folder.
     """
+    pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
+    if pending:
+        _check_devices(plan.study)
     plan.records.mkdir(parents=True, exist_ok=True)
     write_questions(plan)
-    pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
     progress = _Progress(plan, pending)
     if pending:
         ray = _start_ray()
-        with progress.shown(), redirect_stdout(StringIO()):  # where Ray tells at length of every dead worker
+        with progress.shown(), redirect_stdout(StringIO()):  # Ray prints many lines about every dead worker
             _Scheduler(ray, plan, pending, progress, keep).run()
         ray.shutdown()
     if any(plan.is_complete(planned) for planned in plan.cells):
@@ -62,13 +67,29 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     return progress.failed
 
 
+def _check_devices(study: Study) -> None:
+    """Raise CotDistillError if a cell would need several GPUs, or vLLM where it is not installed."""
+    if study.gpus > 1:
+        raise CotDistillError(
+            f"The study file has `gpus: {study.gpus:g}`: use at most 1, because a cell is one process."
+        )
+    if study.backend == "vllm" and find_spec("vllm") is None:
+        raise CotDistillError(
+            "The study file has `backend: vllm`, which is not installed: run `pip install vllm` on a GPU, or use `hf`."
+        )
+
+
 def _delete_all_but_best(plan: Plan) -> None:
-    """Delete the complete students of every config but each student's most accurate one on each benchmark."""
+    """Delete the complete students of every config but each base model's most accurate one on each benchmark.
+
+    The untrained base is deleted too: it is written again in a moment.
+    """
     arm = ["student", "benchmark", "config"]
-    scores = outcomes(plan).group_by(arm).aggregate([("correct", "mean")]).sort_by("correct_mean").to_pylist()
+    answers = outcomes(plan).filter(field("config") != UNTRAINED)
+    scores = answers.group_by(arm).aggregate([("correct", "mean")]).sort_by("correct_mean").to_pylist()
     best = {(row["student"], row["benchmark"]): row["config"] for row in scores}  # the last one is the most accurate
     for planned in filter(plan.is_complete, plan.cells):
-        if best[planned.cell.label, planned.cell.benchmark] != planned.cell.config:
+        if best.get((planned.cell.label, planned.cell.benchmark)) != planned.cell.config:
             worker.delete_student(planned)
 
 
@@ -116,40 +137,40 @@ class _Scheduler:
         # vLLM frees its memory only when its process ends. Others keep theirs, with the libraries it has imported.
         calls = {"max_calls": 1} if study.backend == "vllm" else {}
         self.evaluate = ray.remote(**resources, **calls)(worker.evaluate)
-        self.running: dict[Any, list[PlannedCell]] = {}
+        self.tasks: dict[Any, list[PlannedCell]] = {}  # of Ray
         self.trainings: set[Any] = set()
-        self.trained: list[list[PlannedCell]] = []  # the cells of each student
-        self.waiting: list[list[PlannedCell]] = []  # those of a student that is not trained
+        self.to_evaluate: list[list[PlannedCell]] = []  # the cells of each trained student
+        self.to_train: list[list[PlannedCell]] = []  # the cells of each student that is not trained
         self.attempts: Counter[str] = Counter()  # by key
         self.same_student = _by_key(pending)
         self._submit(training_order(plan, pending))
 
     def run(self) -> None:
         """Run until every cell is complete or has failed. Raises CotDistillError if no node can hold a cell."""
-        while self.running or self.trained or self.waiting:
+        while self.tasks or self.to_evaluate or self.to_train:
             places = self._places()
             self._submit_evaluations(places)
             self._submit_trainings(places)
-            (done, *_), _ = self.ray.wait(list(self.running), num_returns=1)
-            cells, is_training = self.running.pop(done), done in self.trainings
+            (done, *_), _ = self.ray.wait(list(self.tasks), num_returns=1)
+            cells, is_training = self.tasks.pop(done), done in self.trainings
             self.trainings.discard(done)
             try:
-                taken = self.ray.get(done)
+                names = self.ray.get(done)  # of the cells that other runs have
             except self.ray.exceptions.RayTaskError as error:
                 self._retry(cells, error.cause)
             except self.ray.exceptions.RayError as error:  # the worker or its node died
                 self._retry(cells, error)
             else:
                 if is_training:
-                    self.trained.append(cells)
+                    self.to_evaluate.append(cells)
                 else:
-                    self._finish([planned for planned in cells if planned.cell.name not in taken])
-                    self._wait_for([planned for planned in cells if planned.cell.name in taken])
+                    self._finish([planned for planned in cells if planned.cell.name not in names])
+                    self._wait_for([planned for planned in cells if planned.cell.name in names])
 
     def _submit(self, cells: list[PlannedCell]) -> None:
         """Let the students of cells be trained, each once, or evaluated if they are trained."""
         for members in _by_key(cells).values():
-            (self.trained if worker.is_trained(members[0]) else self.waiting).append(members)
+            (self.to_evaluate if worker.is_trained(members[0]) else self.to_train).append(members)
 
     def _places(self) -> int:
         """Return how many cells the cluster can hold at once."""
@@ -164,21 +185,21 @@ class _Scheduler:
 
     def _submit_trainings(self, places: int) -> None:
         """Fill the cluster. More trainings would delay the evaluations, which Ray queues behind them."""
-        while self.waiting and len(self.running) < places:
-            members = self.waiting.pop(0)
-            reference = self.train.remote(Path.cwd(), members[0], self.plan.records, self.threads)
+        while self.to_train and len(self.tasks) < places:
+            members = self.to_train.pop(0)
+            reference = self.train.remote(Path.cwd(), self.plan.study, members, self.plan.records, self.threads)
             self.trainings.add(reference)
-            self.running[reference] = members
+            self.tasks[reference] = members
 
     def _submit_evaluations(self, places: int) -> None:
         """Evaluate groups of trained students that are large enough for a task, or whose last training has ended."""
-        training = [*self.waiting, *(self.running[reference] for reference in self.trainings)]
-        size = students_per_task(len(self.trained) + len(training), places)
-        for group in dict.fromkeys(members[0].group for members in self.trained):
-            students = [members for members in self.trained if members[0].group == group]
+        training = [*self.to_train, *(self.tasks[reference] for reference in self.trainings)]
+        size = students_per_task(len(self.to_evaluate) + len(training), places)
+        for group in dict.fromkeys(members[0].group for members in self.to_evaluate):
+            students = [members for members in self.to_evaluate if members[0].group == group]
             if len(students) < size and any(members[0].group == group for members in training):
                 continue
-            self.trained = [members for members in self.trained if members[0].group != group]
+            self.to_evaluate = [members for members in self.to_evaluate if members[0].group != group]
             alone = [[members] for members in students if self.attempts[members[0].key]]  # one broke its group
             rest = [members for members in students if not self.attempts[members[0].key]]
             for part in alone + [rest[n : n + size] for n in range(0, len(rest), size)]:
@@ -186,7 +207,7 @@ class _Scheduler:
                 reference = self.evaluate.remote(
                     Path.cwd(), self.plan.study, cells, self.plan.records, self.plan.exemplars, self.threads
                 )
-                self.running[reference] = cells
+                self.tasks[reference] = cells
 
     def _retry(self, cells: list[PlannedCell], error: Any) -> None:
         if isinstance(error, worker.CellIsTakenError):
@@ -201,13 +222,13 @@ class _Scheduler:
                 self._submit(members)
                 continue
             for planned in members:
-                self.progress.fail(planned, str(error).partition("\n")[0])  # Ray's own errors have many lines
+                self.progress.fail(planned, _reason(error))
 
     def _wait_for(self, cells: list[PlannedCell]) -> None:
         """Look again at cells that another run has: they may be complete, or its worker may have died."""
         self._finish([planned for planned in cells if self.plan.is_complete(planned)])
         if waiting := [planned for planned in cells if not self.plan.is_complete(planned)]:
-            time.sleep(TAKEN_SECONDS)
+            time.sleep(RECHECK_SECONDS)
             self._submit(waiting)
 
     def _finish(self, cells: list[PlannedCell]) -> None:
@@ -215,6 +236,12 @@ class _Scheduler:
             self.progress.complete(planned)
             if self.keep == "none" and all(map(self.plan.is_complete, self.same_student[planned.key])):
                 worker.delete_student(planned)
+
+
+def _reason(error: Exception) -> str:
+    """Return an error in one line: its type, unless it is ours, and the first line of its message."""
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, CotDistillError) else f"{type(error).__name__}: {text}"
 
 
 def training_order(plan: Plan, cells: Iterable[PlannedCell]) -> list[PlannedCell]:

@@ -27,6 +27,7 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study_file(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Return a function that writes a study file in a folder with a release and the untrained demo student."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # a worker without GPUs changes it
     write_study(small_project, Path())
     return lambda **changed: write_study(small_project, Path(), **changed)
 
