@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cot_distill_datasets.files import is_complete
+from cot_distill_datasets.files import damage
 
 
 COMMAND = [sys.executable, "-m", "cot_distill_datasets.cli", "study", "run", "small.yaml", "--out", "out"]
@@ -67,7 +67,8 @@ class Run:
         while not condition() or self.driver.poll():  # a run that failed, or was killed, is started again
             if self.driver.poll() is not None:
                 self.start()
-            self.files.update(path for folder in ("runs/cells", "out") for path in Path(folder).rglob("*"))
+            with suppress(FileNotFoundError):  # a folder is deleted meanwhile
+                self.files.update(path for folder in ("runs/cells", "out") for path in Path(folder).rglob("*"))
             time.sleep(0.01)
 
     def wait_for_files(self, count: int) -> None:
@@ -112,27 +113,41 @@ def run(study_file: StudyFile) -> Iterator[Run]:
         run.kill()
 
 
-def _second_checkpoint() -> Path | None:
-    """Return the later one of two complete checkpoints of a student."""
+def _intact_checkpoints(least: int) -> list[Path]:
+    """Return the intact checkpoints of a student that has at least `least`, by step."""
     for cell in Path("runs/cells").glob("*/"):
-        complete = [folder for folder in cell.glob("checkpoint-*") if is_complete(folder)]
-        if len(complete) > 1:
-            return max(complete, key=lambda folder: int(folder.name[11:]))
-    return None
+        intact = [folder for folder in cell.glob("checkpoint-*") if _is_intact(folder)]
+        if len(intact) >= least:
+            return sorted(intact, key=lambda folder: int(folder.name[11:]))
+    return []
+
+
+def _is_intact(checkpoint: Path) -> bool:
+    try:
+        return damage(checkpoint) is None
+    except FileNotFoundError:  # it is deleted meanwhile
+        return False
+
+
+def _damage_checkpoints(run: Run, *, kept: int) -> list[Path]:
+    """Let the study write a student's checkpoints, damage all but the first `kept`, and return these."""
+    run.wait_until(lambda: bool(_intact_checkpoints(kept + 1)))
+    run.kill()
+    folders = _intact_checkpoints(kept + 1)[kept:]
+    for folder in folders:
+        weights = bytearray((folder / "model.safetensors").read_bytes())
+        weights[len(weights) // 2] ^= 255
+        (folder / "model.safetensors").write_bytes(weights)
+    return folders
 
 
 @pytest.mark.slow
-def test_ten_random_kills_and_a_damaged_checkpoint_leave_the_outcomes_of_an_undisturbed_run(
+def test_ten_random_kills_and_damaged_checkpoints_leave_the_outcomes_of_an_undisturbed_run(
     run: Run, undisturbed: Path
 ) -> None:
     run.start()
-    run.wait_until(lambda: _second_checkpoint() is not None)
-    run.kill()
-    damaged = _second_checkpoint()
-    assert damaged is not None
-    weights = bytearray((damaged / "model.safetensors").read_bytes())
-    weights[len(weights) // 2] ^= 255
-    (damaged / "model.safetensors").write_bytes(weights)
+    damaged = _damage_checkpoints(run, kept=0) + _damage_checkpoints(run, kept=1)
+    assert len(damaged) > 1
 
     dice = random.Random(16)
     killed = []
@@ -148,8 +163,8 @@ def test_ten_random_kills_and_a_damaged_checkpoint_leave_the_outcomes_of_an_undi
     run.wait_until(lambda: run.driver.poll() == 0)
     assert Path("output.txt").read_text() == ""
     assert set(killed) == {"driver", "worker", "training"}
-    log = damaged.parent.with_suffix(".log").read_text()
-    assert f"Deleting the damaged {damaged}" in log
+    for folder in damaged:
+        assert f"Deleting the damaged {folder}" in folder.parent.with_suffix(".log").read_text()
     _assert_is_like(Path(), undisturbed)
 
 
