@@ -51,7 +51,7 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     """
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
     if pending:
-        _check_devices(plan.study)
+        _check_backend(plan.study)
     plan.records.mkdir(parents=True, exist_ok=True)
     write_questions(plan)
     progress = _Progress(plan, pending)
@@ -67,12 +67,8 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     return progress.failed
 
 
-def _check_devices(study: Study) -> None:
-    """Raise CotDistillError if a cell would need several GPUs, or vLLM where it is not installed."""
-    if study.gpus > 1:
-        raise CotDistillError(
-            f"The study file has `gpus: {study.gpus:g}`: use at most 1, because a cell is one process."
-        )
+def _check_backend(study: Study) -> None:
+    """Raise CotDistillError if a study asks for vLLM where it is not installed."""
     if study.backend == "vllm" and find_spec("vllm") is None:
         raise CotDistillError(
             "The study file has `backend: vllm`, which is not installed: run `pip install vllm` on a GPU, or use `hf`."
@@ -131,7 +127,7 @@ class _Scheduler:
     def __init__(self, ray: Any, plan: Plan, pending: list[PlannedCell], progress: _Progress, keep: Keep) -> None:
         self.ray, self.plan, self.progress, self.keep = ray, plan, progress, keep
         study = plan.study
-        self.threads = study.threads or max((os.cpu_count() or 2) // 2, 1)
+        self.threads = study.cell_threads
         resources = {"num_cpus": self.threads, "num_gpus": study.gpus, "max_retries": 0}
         self.train = ray.remote(**resources)(worker.train)
         # vLLM frees its memory only when its process ends. Others keep theirs, with the libraries it has imported.

@@ -16,6 +16,7 @@ import dataclasses
 import itertools
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -118,6 +119,7 @@ class Study:
 _SETTINGS = {name: hint for name, hint in get_type_hints(Study).items() if name not in ("name", "cells")}
 _ALLOWED = {"questions": ("shared", "own"), "budget": ("examples", "tokens"), "backend": ("vllm", "hf")}
 _LEAST = {"margin": 0, "test_questions": 1, "threads": 1, "gpus": 0}
+_MOST = {"gpus": 1}  # a cell is one process
 
 
 def load_study(path: Path) -> Study:
@@ -159,8 +161,10 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
             allowed = " or ".join(_ALLOWED[name])
             raise CotDistillError(f"{path}: `{name}: {value}` is unknown: use {allowed}.")
         check_type(f"The study {path}", name, value, _SETTINGS[name])
-        if name in _LEAST and value is not None and not _LEAST[name] <= value < math.inf:
-            raise CotDistillError(f"{path}: `{name}: {value}` must be a number that is at least {_LEAST[name]}.")
+        least, most = _LEAST.get(name, -math.inf), _MOST.get(name, sys.float_info.max)
+        if name in _LEAST and value is not None and not least <= value <= most:
+            allowed = f"from {least} to {most}" if name in _MOST else f"of at least {least}"
+            raise CotDistillError(f"{path}: `{name}: {value}` must be a number {allowed}.")
 
 
 def _tasks(path: Path, name: str) -> list[str]:
