@@ -78,7 +78,7 @@ class Study:
 
     `margin` is in points of accuracy: arms that differ by less count as the same. `test_questions` is the number of
     test questions of an embedded benchmark (null: the task's own). `threads` are CPU threads of a cell (null: half of
-    the cores), `gpus` its share of a GPU (0: the CPU only).
+    the cores), `gpus` its share of a GPU (0: the CPU only; default: one GPU, if this machine has one).
     """
 
     name: str
@@ -92,7 +92,7 @@ class Study:
     test_questions: int | None = None
     backend: Literal["vllm", "hf"] = field(default_factory=lambda: "vllm" if find_spec("vllm") else "hf")
     threads: int | None = None
-    gpus: float = 0.0
+    gpus: float = field(default_factory=lambda: float(_has_gpu()))
 
     @property
     def trained(self) -> list[Cell]:
@@ -114,6 +114,12 @@ class Study:
         if self.reference in configs:
             return str(self.reference)
         return next((config for config in configs if not config.startswith("answer-")), configs[0])
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 _SETTINGS = {name: hint for name, hint in get_type_hints(Study).items() if name not in ("name", "cells")}

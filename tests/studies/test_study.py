@@ -37,6 +37,15 @@ def test_any_argument_of_the_training_is_an_axis(study_file: StudyFile) -> None:
     assert {cell["max_steps"] for cell in cells} == {3}
 
 
+@pytest.mark.parametrize(("has_gpu", "gpus"), [(False, 0), (True, 1)])
+def test_a_cell_gets_a_gpu_where_there_is_one(
+    study_file: StudyFile, monkeypatch: pytest.MonkeyPatch, has_gpu: bool, gpus: float
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    assert load_study(study_file()).gpus == gpus
+    assert load_study(study_file(gpus=0.5)).gpus == 0.5
+
+
 @pytest.mark.parametrize(("packages", "backend"), [([], "hf"), (["vllm"], "vllm")])
 def test_the_default_backend_is_vllm_where_it_is_installed(
     study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: list[str], backend: str
