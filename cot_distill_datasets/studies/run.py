@@ -12,8 +12,8 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from itertools import chain
@@ -21,16 +21,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pyarrow.compute import field
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from ..errors import CotDistillError
-from ..messages import message
 from . import cells as worker
 from .plan import Plan, PlannedCell, write_questions
+from .progress import Progress
 from .records import outcomes, write_outcomes
-from .status import status_table
 from .study import UNTRAINED, Study
 
 
@@ -54,7 +50,7 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
         _check_backend(plan.study)
     plan.records.mkdir(parents=True, exist_ok=True)
     write_questions(plan)
-    progress = _Progress(plan, pending)
+    progress = Progress(plan, pending)
     if pending:
         ray = _start_ray()
         with progress.shown(), redirect_stdout(StringIO()):  # Ray prints many lines about every dead worker
@@ -124,7 +120,7 @@ def _check_answers(address: str) -> None:
 class _Scheduler:
     """Submits as many tasks as run at once: evaluations as soon as a group of students is trained, then trainings."""
 
-    def __init__(self, ray: Any, plan: Plan, pending: list[PlannedCell], progress: _Progress, keep: Keep) -> None:
+    def __init__(self, ray: Any, plan: Plan, pending: list[PlannedCell], progress: Progress, keep: Keep) -> None:
         self.ray, self.plan, self.progress, self.keep = ray, plan, progress, keep
         study = plan.study
         self.threads = study.cell_threads
@@ -269,47 +265,3 @@ def _by_key(cells: list[PlannedCell]) -> dict[str, list[PlannedCell]]:
     for planned in cells:
         students.setdefault(planned.key, []).append(planned)
     return students
-
-
-class _Progress:
-    """A live table of the cells on a terminal; elsewhere one line per cell that ends."""
-
-    def __init__(self, plan: Plan, pending: list[PlannedCell]) -> None:
-        self.plan, self.todo, self.ended = plan, len(pending), 0
-        self.failed: dict[str, str] = {}
-        self.start = time.monotonic()
-        self.console = Console(stderr=True)
-        self.live: Live | None = None
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show the table while cells run."""
-        if not self.console.is_terminal:
-            message(f"{self.todo} cells are missing.")
-            yield
-            return
-        with Live(console=self.console, refresh_per_second=0.5, get_renderable=self._table) as self.live:
-            yield
-
-    def complete(self, planned: PlannedCell) -> None:
-        """Count a cell that is complete."""
-        self._end(f"{planned.cell.name} is complete")
-
-    def fail(self, planned: PlannedCell, reason: str) -> None:
-        """Count a cell that has failed twice."""
-        self.failed[planned.cell.name] = reason
-        self._end(f"{planned.cell.name} failed: {reason}")
-
-    def _end(self, text: str) -> None:
-        self.ended += 1
-        if self.live is None:
-            message(f"[{self.ended}/{self.todo}] {text}. {self._time_left()}")
-
-    def _time_left(self) -> str:
-        minutes = (time.monotonic() - self.start) / max(self.ended, 1) * (self.todo - self.ended) / 60
-        return f"About {minutes:.0f} minutes left."
-
-    def _table(self) -> Table:
-        table = status_table(self.plan, self.failed)
-        table.caption = self._time_left() if self.ended else "The time left is known after the first cell."
-        return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -78,10 +78,7 @@ def plan_page(plan: Plan) -> str:
         lines.append(f"{benchmark}: every config trains on the same {len(ids)} questions")
     lines += notes(plan)
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
-    tokens: Counter[str] = Counter()
-    for planned in pending:
-        tokens[planned.cell.student] += plan.tokens(planned)
-    hours = sum(count * _seconds_per_token(plan, student) for student, count in tokens.items()) / 3600
+    hours = sum(training_seconds(plan, pending)) / 3600
     device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.cell_threads} CPU cores"
     lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
     return "\n".join(lines)
@@ -91,6 +88,12 @@ def notes(plan: Plan) -> list[str]:
     """Return a line for each warning, and for each cell that cannot be run."""
     missing = [f"missing: {name}: {reason}" for name, reason in plan.missing.items()]
     return [f"warning: {warning}" for warning in plan.warnings] + missing
+
+
+def training_seconds(plan: Plan, cells: Sequence[PlannedCell]) -> list[float]:
+    """Return the seconds that the training of each cell is expected to take: 0 if its student is trained."""
+    speeds = {student: _seconds_per_token(plan, student) for student in {planned.cell.student for planned in cells}}
+    return [0.0 if is_trained(planned) else plan.tokens(planned) * speeds[planned.cell.student] for planned in cells]
 
 
 def _seconds_per_token(plan: Plan, student: str) -> float:

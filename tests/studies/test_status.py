@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from outcomes import answer_rows
+from support import make_provenance
 
+from cot_distill_datasets.studies import progress
 from cot_distill_datasets.studies import status as statuses
 from cot_distill_datasets.studies.cells import LEASE_SECONDS, lease, lease_file
 from cot_distill_datasets.studies.plan import Plan, make_plan
@@ -60,6 +62,15 @@ def test_a_cell_runs_as_long_as_its_worker_renews_the_lease(plan: Callable[..., 
     assert status(plan(), planned) == "waiting"
 
 
+def test_a_trained_student_takes_no_more_training(plan: Callable[..., Plan]) -> None:
+    made = plan()
+    *_, cot, answer = made.cells
+    before = statuses.training_seconds(made, [cot, answer])
+    cot.student.mkdir(parents=True)
+    make_provenance(config=cot.cell.config).write(cot.student)
+    assert statuses.training_seconds(made, [cot, answer]) == [0, before[1]] and before[0] > before[1] > 0
+
+
 def test_the_hours_are_measured_once_for_each_student(
     plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,3 +83,19 @@ def test_the_hours_are_measured_once_for_each_student(
     tokens = sum(made.tokens(planned) for planned in made.cells if planned != first)
     assert f"about {tokens / 100:.1f} hours" in plan_page(made)
     assert paths == [made.record(first, "cot_arith")]
+
+
+def test_the_time_left_counts_the_trainings_that_are_left(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cells with a trained student are evaluated first, and in seconds."""
+    made = plan()
+    *_, cot, answer = made.cells
+    monkeypatch.setattr(progress, "training_seconds", lambda plan, cells: [0.0, 0.0, 970.0, 0.0])
+    clock = iter([0.0, 30.0, 1030.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    shown = progress.Progress(made, list(made.cells))
+    shown.complete(answer)
+    assert capsys.readouterr().err.splitlines()[-1].endswith("About 18 min left.")  # 1,060 s
+    shown.complete(cot)
+    assert capsys.readouterr().err.splitlines()[-1].endswith("About 1 min left.")  # 60 s
