@@ -122,7 +122,7 @@ def test_an_install_without_extras_builds_audits_and_exports_and_its_rows_load(b
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
-        ("train --max_steps 2", "train"), ("train --help", "train"), ("demo", "train"),
+        ("train --max_steps 2", "train"), ("train --help", "train"), ("demo", "train,eval,study"),
         ("evaluate s --tasks cot_arith --backend hf --model-args dtype=float32", "eval"), ("report s", "eval"),
         ("card s", "eval"),
     ],

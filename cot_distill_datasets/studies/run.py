@@ -54,8 +54,10 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     if pending:
         ray = _start_ray()
         with progress.shown(), redirect_stdout(StringIO()):  # Ray prints many lines about every dead worker
-            _Scheduler(ray, plan, pending, progress, keep).run()
-        ray.shutdown()
+            try:
+                _Scheduler(ray, plan, pending, progress, keep).run()
+            finally:
+                ray.shutdown()  # which waits for the thread that prints them
     if any(plan.is_complete(planned) for planned in plan.cells):
         write_outcomes(plan)
         if keep == "best":
