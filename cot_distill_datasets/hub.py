@@ -1,22 +1,25 @@
-"""Publish a folder to a Hub repo: one commit on one revision, then a tag.
+"""Publish a folder to a Hub repo: one commit on one revision, then a tag. Collect published repos.
 
 The tag is the last step: a tagged revision is complete. If a run is interrupted, the Hub shows all of its files or
 none, and the next run continues from there. This module is independent of datasets and students.
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from json import JSONDecodeError
 from pathlib import Path
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, set_client_factory
+from huggingface_hub.constants import EVAL_RESULTS_FOLDER
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.utils._http import hf_request_event_hook
+from huggingface_hub.utils._validators import validate_repo_id
 
 from .errors import CotDistillError
 from .messages import message
@@ -72,13 +75,16 @@ def limit_waits() -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a folder goes: `index` is the file whose presence on the Hub means that the repo already holds one."""
+    """Where a folder goes: `index` is the file whose presence on the Hub means that the repo already holds one.
+
+    Without a `tag`, it is the number of the publication: `v1`, `v2`, …
+    """
 
     repo_id: str
     repo_type: str
     revision: str
-    tag: str
     index: str
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,19 @@ class Publication:
     unfinished: str | None = None  # why the commit has no tag
 
 
+class Collection(NamedTuple):
+    """A collection on the Hub, with the steps that were carried out, or are planned."""
+
+    slug: str  # USER/TITLE-ID; empty in a plan that creates it
+    steps: list[tuple[str, str]]
+
+
 def check_repo_id(repo_id: str) -> None:
-    """Check that a repo id has an owner and a name. Raises CotDistillError if it does not."""
+    """Check that a repo id has an owner and a name that the Hub allows. Raises CotDistillError if it does not."""
     if repo_id.count("/") != 1:
         raise CotDistillError(f"{repo_id!r} is not the name of a Hub repo: pass USER/NAME as --repo-id.")
+    with _one_sentence(repo_id):
+        validate_repo_id(repo_id)
 
 
 def publish_folder(folder: Path, target: Target, *, dry_run: bool = False) -> Publication:
@@ -111,7 +126,7 @@ def publish_folder(folder: Path, target: Target, *, dry_run: bool = False) -> Pu
 
 def _plan(api: HfApi, folder: Path, target: Target) -> Publication:
     """Compare the folder with the Hub, and write nothing."""
-    repo_id, revision, tag = target.repo_id, target.revision, target.tag
+    repo_id, revision = target.repo_id, target.revision
     try:
         refs = api.list_repo_refs(repo_id, repo_type=target.repo_type)
         branches, tags = ({ref.name: ref.target_commit for ref in kind} for kind in (refs.branches, refs.tags))
@@ -119,11 +134,14 @@ def _plan(api: HfApi, folder: Path, target: Target) -> Publication:
         if error.response.status_code == 401:  # the Hub's answer without a login, whether the repo exists or not
             raise
         branches, tags = {}, {}
-    if tag in tags and _changes(api, folder, target, tags[tag]):
+    if not target.tag:
+        target = replace(target, tag=_numbered_tag(api, folder, target, tags))
+    elif target.tag in tags and _changes(api, folder, target, tags[target.tag]):
         raise CotDistillError(
-            f"{tag} of {repo_id} already exists with other files than those in {folder}, and a release never changes: "
-            "raise the version of the package, then build and publish again."
+            f"{target.tag} of {repo_id} already exists with other files than those in {folder}, and a release never "
+            "changes: raise the version of the package, then build and publish again."
         )
+    tag = target.tag
     if tag in tags and revision in branches:  # the branch may be newer: an old release must not reset it
         return Publication(target, [], tags[tag])
     created = [] if branches else [("create", repo_id)]
@@ -135,6 +153,13 @@ def _plan(api: HfApi, folder: Path, target: Target) -> Publication:
             f"{repo_id} has other files at `{revision}`, without {target.index}: pass another --repo-id, or empty it."
         )
     return Publication(target, [*created, *changes, *([] if tag in tags else [("tag", tag)])], base)
+
+
+def _numbered_tag(api: HfApi, folder: Path, target: Target, tags: Mapping[str, str]) -> str:
+    """Return the latest of the tags `v1`, `v2`, … if it has the files of the folder, else the next one."""
+    latest = max((int(tag[1:]) for tag in tags if re.fullmatch(r"v[0-9]+", tag)), default=0)
+    is_new = not latest or _changes(api, folder, target, tags[f"v{latest}"])
+    return f"v{latest + 1 if is_new else latest}"
 
 
 def _first_commit(api: HfApi, target: Target) -> str:
@@ -158,9 +183,13 @@ def _changes(api: HfApi, folder: Path, target: Target, commit: str) -> list[tupl
 
 
 def _files(folder: Path) -> set[str]:
-    """Return the files to publish. Hidden ones are half-written, or locks."""
+    """Return the files to publish. Hidden ones are half-written, or locks, but for the scores of leaderboards."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)}
+    return {path.as_posix() for path in paths if not any(map(_is_hidden, path.parts))}
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and name != EVAL_RESULTS_FOLDER
 
 
 def _carry_out(api: HfApi, folder: Path, plan: Publication) -> Publication:
@@ -192,6 +221,28 @@ def _carry_out(api: HfApi, folder: Path, plan: Publication) -> Publication:
     except CotDistillError as error:  # the commit exists: "nothing changed" would be wrong
         return replace(plan, commit=base, unfinished=f"the tag {target.tag}. {error}")
     return replace(plan, commit=base)
+
+
+def publish_collection(owner: str, title: str, items: Mapping[str, str], *, dry_run: bool = False) -> Collection:
+    """Make the collection `title` of a user or organization hold `items`, repo id → repo type. No item is removed.
+
+    Raises CotDistillError if the Hub rejects a request. The next run continues from there.
+    """
+    limit_waits()
+    api, name = HfApi(), f"{owner}/{title}"
+    with _one_sentence(name):
+        slugs = [found.slug for found in api.list_collections(owner=owner) if found.title == title]
+        slug = slugs[0] if slugs else ""
+        present = {(item.item_id, item.item_type) for item in api.get_collection(slug).items} if slug else set()
+    missing = {item: kind for item, kind in items.items() if (item, kind) not in present}
+    steps = [*([] if slug else [("create", name)]), *(("add", item) for item in missing)]
+    if not dry_run:
+        with _one_sentence(name):
+            slug = slug or api.create_collection(title, namespace=owner).slug
+        for item, kind in missing.items():
+            with _one_sentence(item):
+                api.add_collection_item(slug, item, kind, exists_ok=True)  # type: ignore[arg-type]
+    return Collection(slug, steps)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,11 +13,31 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZE
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
 import pytest
+from hub_server import TOKEN, HubServer
+from huggingface_hub import constants
 from support import ROOT, SHARED, copy_upstream
 
 from cot_distill_datasets.release.build import build
 from cot_distill_datasets.sources import arith
 from cot_distill_datasets.training.models import write_untrained_demo
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """A Hub to publish to, for other processes."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """The Hub of this process: what the variables of `HubServer.environment` set when they are read."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the client's retries
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return hub
 
 
 @pytest.fixture(scope="session")

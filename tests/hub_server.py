@@ -1,6 +1,7 @@
-"""A stand-in for the Hub: dataset repos over HTTP, with only the calls of `publish` and `load_dataset`.
+"""A stand-in for the Hub over HTTP: datasets, models and collections, with only the calls of publishing and loading.
 
-A commit is a snapshot, path → sha256 of the content. `*.parquet` is stored by LFS, other files in the commit itself.
+A commit is a snapshot, path → sha256 of the content. Parquet and safetensors are stored by LFS, other files in the
+commit itself. A dataset is stored under its repo id, a model under `models/` and its repo id.
 
 with HubServer() as hub:
     hub.add_repo("openai/gsm8k", {"README.md": b"...", "main/test-0.parquet": b"..."})
@@ -20,10 +21,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 
-TOKEN, READ_TOKEN, LFS = "hf_mayWriteAndMustNeverBeSeen", "hf_mayReadAndMustNeverBeSeen", ".parquet"
-_CALL = re.compile(  # of one dataset, or of the whole Hub
-    r"(?:/api)?/datasets/(?P<repo>[^/]+/[^/]+?)(?:\.git/info/lfs/objects)?/(?P<call>\w+)(?:/(?P<rev>[^/]+)(?:/(?P<path>.+))?)?"
-    r"|(?:/api)?/(?P<other>repos|validate|lfs)[/-](?P<name>\w+)(?:/(?P<verb>verify))?"
+TOKEN, READ_TOKEN = "hf_mayWriteAndMustNeverBeSeen", "hf_mayReadAndMustNeverBeSeen"
+LFS = (".parquet", ".safetensors")
+_CALL = re.compile(  # of the whole Hub, or of one repo; the URL of a model's file has no kind
+    r"(?:/api)?/(?P<other>repos|validate|lfs|collections)(?:[/-](?P<name>\w+(?:/[\w-]+)??))?(?:/(?P<verb>verify|items))?"
+    r"|(?:/api)?/(?:(?P<kind>datasets|models)/)?(?P<repo>[^/]+/[^/]+?)(?:\.git/info/lfs/objects)?/(?P<call>\w+)"
+    r"(?:/(?P<rev>[^/]+)(?:/(?P<path>.+))?)?"
 )
 
 
@@ -64,6 +67,7 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.repos: dict[str, Repo] = {}
+        self.collections: dict[str, dict[str, Any]] = {}  # by slug
         self.blobs: dict[str, bytes] = {}
         self.expected: set[str] = set()  # LFS objects that may be uploaded; as on the Hub, their URL needs no token
         self.faults: list[tuple[str, str]] = []
@@ -86,9 +90,10 @@ class HubServer(ThreadingHTTPServer):
         return inherited | client | changes
 
     def add_repo(self, repo_id: str, files: dict[str, bytes] | None = None) -> None:
-        """Create a dataset: the first commit is the Hub's own, `files` are in a second one."""
+        """Create a repo: the first commit is the Hub's own, `files` are in a second one."""
         self.repos[repo_id] = Repo()
-        self.push(repo_id, {".gitattributes": b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"})
+        rules = [f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS]
+        self.push(repo_id, {".gitattributes": "".join(rules).encode()})
         if files:
             self.push(repo_id, files)
 
@@ -113,9 +118,9 @@ class HubServer(ThreadingHTTPServer):
         """Make the next `times` requests fail whose `METHOD /path` starts with a match of the pattern `where`.
 
         `drop` closes the connection halfway. `hang` sets `reached`, waits for `released`, then does the same. `mute`
-        carries the request out without a response. `429` and `500` are statuses, `301` … `308` redirect to the same
-        place. A JSON text is the answer, instead of what was asked for. `stale` adds another user's commit before the
-        request.
+        carries the request out without a response; `late` too, but sets `reached` and waits for `released` first.
+        `429` and `500` are statuses, `301` … `308` redirect to the same place. A JSON text is the answer, instead of
+        what was asked for. `stale` adds another user's commit before the request.
         """
         self.faults += [(kind, where)] * times
 
@@ -129,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.requests.append(request := f"{self.command} {path}")
             matches = [index for index, (_, where) in enumerate(self.server.faults) if re.match(where, request)]
             fault = self.server.faults.pop(matches[0])[0] if matches else ""
-        self.close_connection = fault in ("drop", "hang", "mute")
+        self.close_connection = fault in ("drop", "hang", "mute", "late")
         self.body = self.rfile.read(length // 2 if fault in ("drop", "hang") else length)
         if fault in ("drop", "hang"):
             self.server.reached.set()
@@ -145,7 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
                 status, headers, content = (200, {}, fault.encode()) if is_json else self.answer(path, fault)
         except Rejected as error:
             status, headers, content = error.status, error.headers, b""
-        if fault != "mute":
+        if fault == "late":
+            self.server.reached.set()
+            self.server.released.wait(60)
+        elif fault != "mute":
             self.send_response(status)
             for header in (headers | {"Content-Length": str(len(content))}).items():
                 self.send_header(*header)
@@ -162,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise Rejected(403, "Forbidden") if token else Rejected(401, "Invalid username or password.")
         if not (match := _CALL.fullmatch(path)):
             raise Rejected(404, "unknown call")
-        self.repo_id, *of_repo, other, name, verb = (unquote(text or "") for text in match.groups())
+        other, name, verb, kind, self.repo_id, *of_repo = (unquote(text or "") for text in match.groups())
+        self.repo_id = self.repo_id if not self.repo_id or kind == "datasets" else f"models/{self.repo_id}"
         if self.repo_id and self.repo_id not in self.server.repos:
             raise Rejected(404, "Repository not found", "RepoNotFound") if token else Rejected(401, "Invalid username")
         self.repo = self.server.repos.get(self.repo_id, Repo())
@@ -173,11 +182,38 @@ class _Handler(BaseHTTPRequestHandler):
         return answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
 
     def on_repos(self, rev: str, path: str) -> object:
-        repo_id = "{organization}/{name}".format(**json.loads(self.body))
-        if repo_id in self.server.repos:
-            raise Rejected(409, "You already created this dataset repo")
-        self.server.add_repo(repo_id)
-        return {"url": f"{self.server.url}/datasets/{repo_id}"}
+        asked = {"type": "model"} | json.loads(self.body)
+        repo_id = "{organization}/{name}".format(**asked)
+        kind = {"model": "", "dataset": "datasets/"}[asked["type"]]
+        key = repo_id if kind else f"models/{repo_id}"
+        if key in self.server.repos:
+            raise Rejected(409, "You already created this repo")
+        self.server.add_repo(key)
+        return {"url": f"{self.server.url}/{kind}{repo_id}"}
+
+    def on_collections(self, slug: str, verb: str) -> object:
+        """List all, of which each shows 4 items at most; or create one; or show one; or add an item to one."""
+        known, asked = self.server.collections, json.loads(self.body or "{}")
+        if not slug and self.command == "GET":
+            shown = ({name: one[name] for name in one if name != "position"} for one in known.values())
+            return [one | {"items": one["items"][:4]} for one in shown]
+        if not slug:
+            owner, title = asked["namespace"], asked["title"]
+            if any((one["owner"]["name"], one["title"]) == (owner, title) for one in known.values()):
+                raise Rejected(409, "This collection already exists")
+            slug = f"{owner}/{re.sub('[^a-z0-9]+', '-', title.lower())}-{len(known):024x}"
+            facts = {"lastUpdated": "2026-01-01T00:00:00Z", "position": 0, "private": False, "theme": "", "upvotes": 0}
+            known[slug] = {"slug": slug, "title": title, "owner": {"name": owner}, "items": [], **facts}
+        if slug not in known:
+            raise Rejected(404, "Collection not found")
+        if verb == "items":
+            (item,), items = asked.values(), known[slug]["items"]
+            if (item["id"] if item["type"] == "dataset" else f"models/{item['id']}") not in self.server.repos:
+                raise Rejected(404, "Repository not found", "RepoNotFound")
+            if any((other["id"], other["type"]) == (item["id"], item["type"]) for other in items):
+                raise Rejected(409, "Item already in collection")
+            items.append(item | {"_id": f"{len(items):024x}", "position": len(items)})
+        return known[slug]
 
     def on_validate(self, rev: str, path: str) -> object:
         return {"errors": [], "warnings": []}
@@ -245,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 raise Rejected(400, f"{line['key']} {path}: unknown file or LFS object")
         commit = self.repo.commit(rev, files).id
-        return {"commitOid": commit, "commitUrl": f"{self.server.url}/datasets/{self.repo_id}/commit/{commit}"}
+        return {"commitOid": commit, "commitUrl": f"{self.server.url}/{self.repo_id}/commit/{commit}"}
 
     def on_branch(self, name: str, path: str) -> object:
         return self.on_tag(json.loads(self.body).get("startingPoint", "main"), path, name)

@@ -13,7 +13,10 @@ import pytest
 from cot_distill_datasets.cli import main, make_parser
 
 
-COMMANDS = ("build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "demo", "study")
+COMMANDS = (
+    "build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "publish-student", "demo",
+    "study",
+)  # fmt: skip
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 
 
@@ -36,7 +39,7 @@ def _help(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_without_a_command_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     text = capsys.readouterr().out
-    assert tuple(re.findall(r"^    (\w+)  ", text, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^    ([\w-]+)(?:  |$)", text, re.MULTILINE)) == COMMANDS
     assert _help([], capsys) == text
 
 

@@ -1,7 +1,6 @@
 """The commands that make, check and publish the dataset."""
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from ..messages import message
 from ..names import RELEASE_NAME
 from ..release.editions import DEFAULT_EDITION, EDITIONS
 from .parser import add_command, add_folder, filled_text, usable_path
+from .publications import add_dry_run, show_publication
 
 
 def add_dataset_commands(commands: Any) -> None:
@@ -34,7 +34,7 @@ def add_dataset_commands(commands: Any) -> None:
     publish = add_command(commands, _publish)
     add_folder(publish)
     publish.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the dataset repo; created if missing")
-    publish.add_argument("--dry-run", action="store_true", help="list the steps without carrying them out")
+    add_dry_run(publish)
 
     export = add_command(commands, _export)
     add_folder(export)
@@ -99,18 +99,7 @@ def _publish(options: argparse.Namespace) -> int:
     from ..release.publish import publish
 
     publication = publish(options.folder, options.repo_id, dry_run=options.dry_run)
-    if options.dry_run:
-        for verb, name in publication.steps:
-            print(f"{verb}\t{name}")
-    else:
-        print(publication.commit)
-    counts = ", ".join(f"{verb} {n}" for verb, n in Counter(verb for verb, _ in publication.steps).items())
-    target = publication.target
-    dry_run = " (not carried out: --dry-run)" if options.dry_run else ""
-    message(f"{target.repo_id} at `{target.revision}`, {target.tag}: {counts or 'nothing to do'}{dry_run}.")
-    if publication.unfinished:
-        message(f"not done: {publication.unfinished}")
-    return 1 if publication.unfinished else 0
+    return show_publication(publication, dry_run=options.dry_run)
 
 
 def _export(options: argparse.Namespace) -> int:

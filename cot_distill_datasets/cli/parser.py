@@ -96,10 +96,11 @@ def model_args(text: str) -> dict[str, Any]:
 
 
 def add_command(commands: Any, run: Callable[[argparse.Namespace], int], **options: Any) -> Parser:
-    """Add the command of a function `_name`, whose docstring is a sentence and an example."""
+    """Add the command `the-name` of a function `_the_name`, whose docstring is a sentence and an example."""
     description, example = (part.strip() for part in (run.__doc__ or "").split("\n\n"))
+    name = run.__name__[1:].replace("_", "-")
     command: Parser = commands.add_parser(
-        run.__name__[1:], help=description, description=description, epilog=f"Example: {example}", **options
+        name, help=description, description=description, epilog=f"Example: {example}", **options
     )
     command.set_defaults(run=run)
     return command

@@ -8,10 +8,11 @@ from ..errors import CotDistillError
 from ..messages import message
 from ..names import RELEASE_NAME
 from .parser import add_command, model_args, points, positive, usable_path
+from .publications import add_dry_run, add_samples, publish_repos, user
 
 
 def add_student_commands(commands: Any) -> None:
-    """Add `train`, `evaluate`, `report`, `compare` and `card`."""
+    """Add `train`, `evaluate`, `report`, `compare`, `card` and `publish-student`."""
     train = add_command(
         commands, _train,
         usage="%(prog)s [--accelerate PROFILE] [--config RECIPE] [ARGUMENTS]", allow_abbrev=False,
@@ -47,6 +48,17 @@ def add_student_commands(commands: Any) -> None:
 
     _add_compare(commands)
     add_command(commands, _card).add_argument("students", type=usable_path, nargs="+", metavar="STUDENT")
+    _add_publish_student(commands)
+
+
+def _add_publish_student(commands: Any) -> None:
+    publish = add_command(commands, _publish_student)
+    publish.add_argument("students", type=usable_path, nargs="+", metavar="RUN", help="folder of a trained student")
+    repo = publish.add_mutually_exclusive_group(required=True)
+    repo.add_argument("--repo-id", metavar="USER/NAME", help="the model repo of one student; created if missing")
+    repo.add_argument("--namespace", type=user, metavar="USER", help="owner of the repos, named after the students")
+    add_samples(publish)
+    add_dry_run(publish)
 
 
 def _add_compare(commands: Any) -> None:
@@ -154,6 +166,20 @@ def _card(options: argparse.Namespace) -> int:
     for student in students:
         _name_limited(student)
     return 0
+
+
+def _publish_student(options: argparse.Namespace) -> int:
+    """Publish trained students to the Hub, each as one commit and a tag of a model repo.
+
+    cot-distill publish-student runs/demo/oracle-l3-arith/seed100 --repo-id USER/NAME --dry-run
+    """
+    from ..reports.publish_student import student_repos
+
+    if options.repo_id and len(options.students) > 1:
+        raise CotDistillError("`--repo-id` is for one student: pass `--namespace USER` for several.")
+    if options.repo_id:
+        return publish_repos({options.repo_id: options.students[0]}, options)
+    return publish_repos(student_repos(options.namespace, dict.fromkeys(options.students, ())), options)
 
 
 def _name_limited(student: Any) -> None:

@@ -146,7 +146,7 @@ def score_samples(
         timed_out=sum(row["timed_out"] for row in rows),
         mean_output_tokens=round(sum(row["output_tokens"] for row in rows) / len(rows), 1),
         estimated=estimated,
-        command=_command(task, result),
+        command=_command(student, task, result),
         prompt=first["doc"]["prompt"][0]["content"],
         gold=first["doc"]["answer"],
         answer=first["resps"][0][0],
@@ -197,15 +197,16 @@ def _check_settings(path: Path, task: str, result: dict[str, Any]) -> None:
         raise CotDistillError(f"{path} was not evaluated zero-shot and greedy, as our tasks are: evaluate again.")
 
 
-def _command(task: str, result: dict[str, Any]) -> str:
-    """Return the command that repeats the evaluation."""
+def _command(student: Path, task: str, result: dict[str, Any]) -> str:
+    """Return the command that repeats the evaluation of a student, which may have been in another folder."""
     config = result["config"]
     limit = ["--limit", f"{config['limit']:g}"] if config["limit"] else []
     if COT_DISTILL_KEY in result:
-        return shlex.join([*result[COT_DISTILL_KEY]["command"], *limit])
+        program, action, _, *options = result[COT_DISTILL_KEY]["command"]
+        return shlex.join([program, action, str(student), *options, *limit])
     arguments = config["model_args"]
-    if isinstance(arguments, dict):
-        arguments = json.dumps(arguments)  # lm-eval splits `NAME=VALUE,…` at each comma, also of a path
+    if isinstance(arguments, dict):  # lm-eval splits `NAME=VALUE,…` at each comma, also of a path
+        arguments = json.dumps(arguments | {"pretrained": str(student)}, ensure_ascii=False)
     command = ["lm_eval", "--tasks", task, "--model", config["model"], "--model_args", arguments]
     if config.get("gen_kwargs"):
         limit += ["--gen_kwargs", f"max_gen_toks={config['gen_kwargs']['max_gen_toks']}"]

@@ -30,5 +30,5 @@ def publish(folder: Path, repo_id: str, *, dry_run: bool = False) -> Publication
                 f"`cot-distill audit {folder}` first."
             )
         release = require_release(folder)
-        target = Target(repo_id, "dataset", release.edition.revision, release.tag, INDEX)
+        target = Target(repo_id, "dataset", release.edition.revision, INDEX, release.tag)
         return publish_folder(folder, target, dry_run=dry_run)

@@ -60,10 +60,15 @@ def update_model_cards(*students: Student) -> list[Path]:
     return [write_model_card(*card) for card in cards]
 
 
-def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Score] = ()) -> Path:
-    """Write the card into a student's folder, with `scores`, and return its path."""
-    folder = student if not student.is_absolute() else Path(student.name)  # a local path must not be published
-    scores = [replace(score, command=score.command.replace(str(student), str(folder))) for score in scores]
+def write_model_card(
+    provenance: Provenance, student: Path, scores: Sequence[Score] = (), repo_id: str | None = None
+) -> Path:
+    """Write the card into a student's folder, with `scores`, and return its path.
+
+    Its commands name the folder, or the Hub repo `repo_id`, from where they run on any machine.
+    """
+    folder = Path(repo_id) if repo_id else student if not student.is_absolute() else Path(student.name)
+    scores = [replace(score, command=_portable(score, folder, is_published=bool(repo_id))) for score in scores]
     base, name, mixture = base_license(provenance.base_model), model_name(provenance), provenance.mixture
     is_on_hub, benchmark = provenance.base_is_on_hub, BENCHMARKS[provenance.mixture.benchmark]
     data = ModelCardData(
@@ -81,7 +86,7 @@ def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Sco
     teachers = {config.teacher for config in mixture.configs}
     card = render_card(
         ModelCard, data, "model_card.md.jinja",
-        provenance=provenance, mixture=mixture, name=name, base=base, benchmark=benchmark,
+        provenance=provenance, mixture=mixture, name=name, base=base, benchmark=benchmark, repo_id=repo_id,
         # of the training rows; None if it is unknown (a commit of the Hub)
         edition=EDITIONS.get(provenance.edition or "") or Edition.of_revision(provenance.dataset_revision),
         folder=shlex.quote(str(folder)), student=json.dumps(str(folder)),
@@ -97,6 +102,18 @@ def write_model_card(provenance: Provenance, student: Path, scores: Sequence[Sco
     _write_leaderboard_entry(student, scores)
     atomic_write(student / "README.md", str(card))
     return student / "README.md"
+
+
+def _portable(score: Score, folder: Path, *, is_published: bool) -> str:
+    """Return a score's command for a student in `folder`.
+
+    Of a published student, it reads the test split from the Hub instead of a folder of this machine.
+    """
+    words = [word.replace(str(score.student), str(folder)) for word in shlex.split(score.command)]
+    if is_published and "--release" in words:
+        option = words.index("--release")
+        del words[option : option + 2]
+    return shlex.join(words)
 
 
 def model_name(provenance: Provenance) -> str:

@@ -65,7 +65,7 @@ def test_a_score_counts_the_samples() -> None:
     shared = {"doc": doc, "resps": [["The answer is 4"]]}
     samples = [shared | sample | {"filter": "strict-match", "doc_id": n} for n, sample in enumerate(strict)]
     samples += [sample | {"filter": "flexible-extract", "exact_match": 1} for sample in samples]
-    command = ["cot-distill", "evaluate", "runs/my student", "--tasks", "cot_arith"]
+    command = ["cot-distill", "evaluate", "/moved/from/here", "--tasks", "cot_arith"]
     result = {"versions": {"cot_arith": 1.0}, "config": {"limit": 3.0}, "cot_distill": {"command": command}}
     result["n-samples"] = {"cot_arith": {"original": 500, "effective": 3}}
     score = score_samples(Path("runs/my student"), "cot_arith", result, samples, estimated=False)
@@ -73,6 +73,18 @@ def test_a_score_counts_the_samples() -> None:
     assert (score.accuracy, score.flexible_accuracy, score.limit) == (1 / 3, 1, 3)
     assert (score.truncated, score.finished_accuracy, score.mean_output_tokens) == (1, 0.5, 20.0)
     assert score.command == "cot-distill evaluate 'runs/my student' --tasks cot_arith --limit 3"
+    bare = {
+        "model": "hf",
+        "model_args": {"pretrained": "/moved/é", "dtype": "float32"},
+        "batch_size": 8,
+        "limit": None,
+    }
+    of_lm_eval = {name: value for name, value in result.items() if name != "cot_distill"} | {"config": bare}
+    score = score_samples(Path("runs/é"), "cot_arith", of_lm_eval, samples, estimated=True)
+    assert score.command == (
+        """lm_eval --tasks cot_arith --model hf --model_args '{"pretrained": "runs/é", "dtype": "float32"}' """
+        "--batch_size 8 --apply_chat_template"
+    )
 
 
 @pytest.mark.slow

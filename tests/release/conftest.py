@@ -1,22 +1,14 @@
-"""A small audited release, and a Hub to publish it to."""
+"""A small audited release."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer
 from support import change_index
 
 from cot_distill_datasets.release.audit import audit
 from cot_distill_datasets.release.build import build
 from cot_distill_datasets.sources import arith
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

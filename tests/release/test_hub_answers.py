@@ -8,8 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hub_server import TOKEN, HubServer
-from huggingface_hub import constants
+from hub_server import HubServer
 from support import folder_files
 
 from cot_distill_datasets.cli import main
@@ -19,17 +18,6 @@ from cot_distill_datasets.release.publish import publish
 REPO = "eit/cot-distill"
 COMMIT, TAG = f"POST /api/datasets/{REPO}/commit/", f"POST /api/datasets/{REPO}/tag/"
 ALWAYS = 1000
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
-    """The Hub of this process: what the variables of `HubServer.environment` set when they are read."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the client's retries
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return hub
 
 
 @pytest.mark.slow

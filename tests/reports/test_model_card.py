@@ -31,10 +31,11 @@ from cot_distill_datasets.reports.figures import draw_loss
 from cot_distill_datasets.reports.model_card import model_name, write_model_card
 
 
+RUN = Path("runs/demo/oracle-l3-arith/seed100")
 SCORE = Score(
-    student=Path("runs/x"), task="cot_gsm8k", version=1.1, n=200, limit=None, correct=150, flexible_correct=160,
+    student=RUN, task="cot_gsm8k", version=1.1, n=200, limit=None, correct=150, flexible_correct=160,
     no_answer=4, truncated=8, finished_correct=150, timed_out=0, mean_output_tokens=21.5, estimated=False,
-    command="cot-distill evaluate runs/x --tasks cot_gsm8k", prompt="2 + 2?", gold="4", answer="The answer is 4",
+    command=f"cot-distill evaluate {RUN} --tasks cot_gsm8k", prompt="2 + 2?", gold="4", answer="The answer is 4",
 )  # fmt: skip
 
 
@@ -42,10 +43,9 @@ SCORE = Score(
 def student(project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A student's folder after training, relative to the working directory of the training."""
     monkeypatch.chdir(tmp_path)
-    folder = Path("runs/demo/oracle-l3-arith/seed100")
-    for copy in (folder, "runs/demo/untrained"):
+    for copy in (RUN, "runs/demo/untrained"):
         shutil.copytree(project_dir / "runs/demo/untrained", copy, ignore=shutil.ignore_patterns("results"))
-    return folder
+    return RUN
 
 
 def _write_provenance(student: Path, **values: Any) -> Provenance:
@@ -106,7 +106,8 @@ def test_the_card_describes_how_the_student_was_trained(student: Path) -> None:
 
 
 def test_a_local_path_is_not_in_the_card(student: Path) -> None:
-    score = replace(SCORE, command=f"cot-distill evaluate {student.absolute()} --tasks cot_arith")
+    command = f"cot-distill evaluate {student.absolute()} --tasks cot_arith"
+    score = replace(SCORE, student=student.absolute(), command=command)
     values = {"dataset": "own", "dataset_is_on_hub": False}
     text = write_model_card(_write_provenance(student, **values), student.absolute(), [score]).read_text()
     assert str(Path.cwd()) not in text
@@ -145,20 +146,43 @@ def test_the_quick_start_asks_a_question_of_the_training_benchmark(
     assert question in code
 
 
+def _commands(text: str) -> dict[str, list[str]]:
+    """Return the arguments of each command of a card, by program, or by the action of `cot-distill`."""
+    words = [shlex.split(line) for line in text.splitlines() if line.startswith(("cot-distill ", "lm_eval ", "hf "))]
+    return {words[1] if words[0] == "cot-distill" else words[0]: words[1:] for words in words}
+
+
+def _check_evaluation(commands: dict[str, list[str]], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = make_parser().parse_args(commands["evaluate"])
+    monkeypatch.setattr("sys.argv", ["lm_eval", *commands["lm_eval"]])
+    harness = HarnessCLI().parse_args()
+    assert (evaluate.students, evaluate.tasks, evaluate.release) == ([Path(folder)], ["cot_arith"], None)
+    assert (harness.model_args, harness.output_path) == ({"pretrained": folder}, f"{folder}/results")
+
+
 def test_every_command_of_the_card_reads_the_folder_and_the_task(
     student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = student.with_name("lr=1e-4, seed 100")
     student.rename(moved)
-    text = _write_card(moved).text
-    words = [shlex.split(line) for line in text.splitlines() if line.startswith(("cot-distill ", "lm_eval ", "hf "))]
-    commands = {program: arguments for program, *arguments in words}
-    evaluate = make_parser().parse_args(commands["cot-distill"])
-    monkeypatch.setattr("sys.argv", ["lm_eval", *commands["lm_eval"]])
-    harness = HarnessCLI().parse_args()
-    assert commands["hf"][:4] == ["upload", "USER/demo-oracle-l3-arith", str(moved), "."]
-    assert (evaluate.students, evaluate.tasks) == ([moved], ["cot_arith"])
-    assert (harness.model_args, harness.output_path) == ({"pretrained": str(moved)}, f"{moved}/results")
+    commands = _commands(_write_card(moved).text)
+    _check_evaluation(commands, str(moved), monkeypatch)
+    publish = make_parser().parse_args(commands["publish-student"])
+    assert (publish.students, publish.repo_id) == ([moved], "USER/demo-oracle-l3-arith")
+
+
+def test_every_command_of_a_published_card_reads_the_repo(student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = f"cot-distill evaluate {RUN} --tasks cot_aqua"
+    bare = shlex.join(["lm_eval", "--model_args", json.dumps({"pretrained": str(RUN)})])
+    scores = [replace(SCORE, command=f"{evaluate} --release /data/out --backend hf"), replace(SCORE, command=bare)]
+    card = ModelCard.load(write_model_card(_write_provenance(student), student, scores, "me/x"))
+    assert "publish-student" not in card.text and "runs/" not in card.text.replace("runs/demo/untrained", "")
+    assert "\ncot-distill evaluate me/x --tasks cot_aqua --backend hf\n" in card.text
+    assert """\nlm_eval --model_args '{"pretrained": "me/x"}'\n""" in card.text
+    assert 'model = "me/x"\n' in _quick_start(card)
+    commands = _commands(card.text)
+    assert commands["hf"] == ["download", "me/x", "--local-dir", "me/x"]
+    _check_evaluation(commands, "me/x", monkeypatch)
 
 
 # Source: the Hub's page of licenses.
