@@ -4,12 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..errors import CotDistillError
 from ..messages import message
 from .parser import Parser, add_command, usable_path
+from .publications import add_dry_run, add_samples, publish_repos, show_steps, user
 
 
 def add_study_commands(commands: Any) -> None:
-    """Add `demo`, `study run`, `study status` and `study report`."""
+    """Add `demo`, `study run`, `study status`, `study report` and `study publish`."""
     add_command(commands, _demo)
     description = "Compare kinds of supervision: train and evaluate every cell of a study file."
     example = "Example: cot-distill study run arith --dry-run"
@@ -25,6 +27,14 @@ def add_study_commands(commands: Any) -> None:
     )
     _add_study(add_command(actions, _status))
     _add_study(add_command(actions, _report))
+
+    publish = add_command(actions, _publish)
+    _add_study(publish)
+    publish.add_argument(
+        "--namespace", type=user, required=True, metavar="USER", help="owner of the repos and of the collection"
+    )
+    add_samples(publish)
+    add_dry_run(publish)
 
 
 def _add_study(command: Parser) -> None:
@@ -100,6 +110,29 @@ def _report_plan(plan: Any) -> int:
     message(f"The report is in {plan.folder / 'report.md'}, and as a page in {plan.folder / 'report.html'}.")
     print(aligned(table))
     return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    """Publish the students of a study to the Hub, and a collection with them and the dataset.
+
+    cot-distill study publish arith --namespace USER --dry-run
+    """
+    from ..studies.publish import publish_study_collection, study_repos
+
+    plan = _plan(options)
+    repos, missing = study_repos(plan, options.namespace)
+    for name, reason in missing.items():
+        message(f"not done: {name}: {reason}")
+    if publish_repos(repos, options):
+        return 1
+    try:
+        collection = publish_study_collection(plan, options.namespace, repos, dry_run=options.dry_run)
+    except CotDistillError as error:  # the students are published
+        message(f"not done: the collection. {error}")
+        return 1
+    dry_run = options.dry_run
+    show_steps("The collection", collection.steps, collection.slug, dry_run=dry_run, prefix="collection\t")
+    return 1 if missing else 0
 
 
 def _demo(options: argparse.Namespace) -> int:
