@@ -55,9 +55,17 @@ def update_model_cards(*students: Student) -> list[Path]:
                 f"{student.folder} has no provenance.json, so its training is unknown: pass the folder of a student "
                 "that cot-distill trained."
             )
-        scores = read_scores(student) if find_results(student.folder / RESULTS) else []
-        cards.append((student.provenance, student.folder, [score for score in scores if score.limit is None]))
+        cards.append((student.provenance, student.folder, card_scores(student)))
     return [write_model_card(*card) for card in cards]
+
+
+def card_scores(student: Student) -> list[Score]:
+    """Return the scores of a student's card, those on all questions; none without results.
+
+    Raises CotDistillError if it has results that do not belong to it (`read_scores`).
+    """
+    scores = read_scores(student) if find_results(student.folder / RESULTS) else []
+    return [score for score in scores if score.limit is None]
 
 
 def write_model_card(

@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import CotDistillError
-from ..evaluation.results import RESULTS, Student, hashed_files, read_scores
-from ..evaluation.samples import find_results, samples_file
+from ..evaluation.results import Student, hashed_files
+from ..evaluation.samples import samples_file
 from ..evaluation.scores import Score
 from ..files import locked
 from ..hub import Publication, Target, check_repo_id, publish_folder
 from ..provenance import PROVENANCE, Provenance, read_provenance
 from .figures import LOSS_CURVE
-from .model_card import model_name, write_model_card
+from .model_card import card_scores, model_name, write_model_card
 
 
 Arguments = Sequence[tuple[str, Any]]  # of a training, by name
@@ -84,8 +84,7 @@ def _require_provenance(student: Path) -> Provenance:
 def _stage(folder: Path, source: Path, repo_id: str, *, with_samples: bool) -> None:
     """Fill an empty folder with the files to publish: links to the student's own, and the card."""
     student = Student.open(source)
-    scores = read_scores(student) if find_results(source / RESULTS) else []
-    scores = [score for score in scores if score.limit is None]
+    scores = card_scores(student)
     for path in (*hashed_files(source), source / LOSS_CURVE, source / PROVENANCE):
         if path.is_file():
             (folder / path.name).symlink_to(path)
@@ -96,7 +95,7 @@ def _stage(folder: Path, source: Path, repo_id: str, *, with_samples: bool) -> N
     vocabularies = student.tokenizer.vocab_files_names.values()  # of the base model, so of no machine
     for path in sorted(folder.rglob("*")):
         is_checked = path.suffix in _MAY_HAVE_PATHS and path.name not in vocabularies
-        if is_checked and (match := _PATH.search(path.read_text(encoding="utf-8"))):
+        if is_checked and (match := _PATH.search(path.read_text(encoding="utf-8", errors="replace"))):
             raise CotDistillError(
                 f"{path.name} of {source} would publish the path {match.group()}: use relative paths, and train or "
                 "evaluate the student again."

@@ -129,8 +129,7 @@ def test_no_published_file_names_a_folder_of_the_machine(
     assert publish(str(Path(run).absolute()), *options).code == 0
     folders = [Path.home(), Path.cwd(), trained, stand_in_release, Path(sys.prefix), Path("runs/cells"), CELL.name]
     for name, content in client.visible(MODEL).items():
-        if name != "tokenizer.json":  # the vocabulary
-            assert [folder for folder in folders if str(folder).encode() in content] == [], name
+        assert [folder for folder in folders if str(folder).encode() in content] == [], name
 
 
 def test_samples_are_published_only_if_asked_for_and_removed_again(

@@ -57,7 +57,13 @@ def test_a_study_is_a_repo_for_each_student_and_a_collection_with_them_and_the_d
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "request_start", "code"),
-    [("mute", "POST /api/collections", 1), ("500", ITEMS, 1), ("mute", ITEMS, 1), ("500", "GET /api/collections", 1)],
+    [
+        ("mute", "POST /api/collections", 1),
+        ("500", ITEMS, 1),
+        ("mute", ITEMS, 1),
+        ("{}", ITEMS, 1),
+        ("500", "GET /api/collections", 1),
+    ],
 )
 def test_after_a_failure_a_repeat_completes_the_same_collection(
     client: HubServer, study: Path, kind: str, request_start: str, code: int
