@@ -52,6 +52,41 @@ def run_on_full_disk(*arguments: str, limit: int, **options: Any) -> subprocess.
     )
 
 
+class CommandForks:
+    """A process that runs a `cot-distill` command in a fork of itself at each start, so that imports take no time."""
+
+    CODE = (
+        "import os, sys, time; from cot_distill_datasets.cli import main\n"
+        "from cot_distill_datasets.reports import publish_student\n"
+        "wait = time.sleep; time.sleep = lambda seconds: wait(seconds / 100)\n"
+        "for line in sys.stdin:\n"
+        "    if child := os.fork(): print(child, flush=True); print(os.waitpid(child, 0)[1], flush=True)\n"
+        "    else: os.dup2(2, 1); os._exit(main(sys.argv[1:]))"
+    )
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        command = [sys.executable, "-c", self.CODE, *arguments]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, env=environment, text=True, **pipes)
+
+    def __enter__(self) -> "CommandForks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def start(self) -> int:
+        """Start the command and return its process."""
+        self.process.stdin.write("start\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def wait(self) -> int:
+        """Return the status of the process, 0 if it succeeded."""
+        return int(self.process.stdout.readline())
+
+
 def parse_cells(table: dict[str, str]) -> list[tuple[str, str, str]]:
     """Return (kind, left, right) for each line `left | right` of each kind of answer; ∅ is empty, ⏎ a line break."""
     rows = [(kind, *line.strip().split(" | ")) for kind, lines in table.items() for line in lines.strip().splitlines()]

@@ -146,43 +146,34 @@ def test_the_quick_start_asks_a_question_of_the_training_benchmark(
     assert question in code
 
 
-def _commands(text: str) -> dict[str, list[str]]:
-    """Return the arguments of each command of a card, by program, or by the action of `cot-distill`."""
+@pytest.mark.parametrize("repo_id", [None, "me/x"])
+def test_every_command_of_the_card_reads_the_folder_or_the_repo_and_the_task(
+    repo_id: str | None, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = student.rename(student.with_name("lr=1e-4, seed 100"))
+    text = write_model_card(_write_provenance(moved), moved, (), repo_id).read_text()
     words = [shlex.split(line) for line in text.splitlines() if line.startswith(("cot-distill ", "lm_eval ", "hf "))]
-    return {words[1] if words[0] == "cot-distill" else words[0]: words[1:] for words in words}
-
-
-def _check_evaluation(commands: dict[str, list[str]], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = make_parser().parse_args(commands["evaluate"])
+    commands = {line[1] if line[0] == "cot-distill" else line[0]: line[1:] for line in words}
+    evaluate, folder = make_parser().parse_args(commands["evaluate"]), repo_id or str(moved)
     monkeypatch.setattr("sys.argv", ["lm_eval", *commands["lm_eval"]])
     harness = HarnessCLI().parse_args()
-    assert (evaluate.students, evaluate.tasks, evaluate.release) == ([Path(folder)], ["cot_arith"], None)
+    assert (evaluate.students, evaluate.tasks) == ([Path(folder)], ["cot_arith"])
     assert (harness.model_args, harness.output_path) == ({"pretrained": folder}, f"{folder}/results")
+    if repo_id:
+        assert commands["hf"] == ["download", "me/x", "--local-dir", "me/x"] and "publish-student" not in commands
+    else:
+        publish = make_parser().parse_args(commands["publish-student"])
+        assert (publish.students, publish.repo_id) == ([moved], "USER/demo-oracle-l3-arith")
 
 
-def test_every_command_of_the_card_reads_the_folder_and_the_task(
-    student: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moved = student.with_name("lr=1e-4, seed 100")
-    student.rename(moved)
-    commands = _commands(_write_card(moved).text)
-    _check_evaluation(commands, str(moved), monkeypatch)
-    publish = make_parser().parse_args(commands["publish-student"])
-    assert (publish.students, publish.repo_id) == ([moved], "USER/demo-oracle-l3-arith")
-
-
-def test_every_command_of_a_published_card_reads_the_repo(student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_card_names_the_repo_and_no_folder(student: Path) -> None:
     evaluate = f"cot-distill evaluate {RUN} --tasks cot_aqua"
     bare = shlex.join(["lm_eval", "--model_args", json.dumps({"pretrained": str(RUN)})])
     scores = [replace(SCORE, command=f"{evaluate} --release /data/out --backend hf"), replace(SCORE, command=bare)]
     card = ModelCard.load(write_model_card(_write_provenance(student), student, scores, "me/x"))
-    assert "publish-student" not in card.text and "runs/" not in card.text.replace("runs/demo/untrained", "")
+    assert str(RUN) not in card.text and 'model = "me/x"\n' in _quick_start(card)
     assert "\ncot-distill evaluate me/x --tasks cot_aqua --backend hf\n" in card.text
     assert """\nlm_eval --model_args '{"pretrained": "me/x"}'\n""" in card.text
-    assert 'model = "me/x"\n' in _quick_start(card)
-    commands = _commands(card.text)
-    assert commands["hf"] == ["download", "me/x", "--local-dir", "me/x"]
-    _check_evaluation(commands, "me/x", monkeypatch)
 
 
 # Source: the Hub's page of licenses.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from hub_server import READ_TOKEN, HubServer
 from huggingface_hub import ModelCard, parse_eval_result_entries
-from support import make_provenance
+from support import CommandForks, make_provenance
 from yaml import safe_load
 
 from cot_distill_datasets.cli import main
@@ -204,46 +204,11 @@ def test_after_a_failure_a_student_is_visible_or_none_and_a_repeat_finishes(
     assert len(client.repos[MODEL].find("main").parents) == (2 if foreign else 1)
 
 
-class Publisher:
-    """A process that publishes the student in a process of its own at each start, without importing anything again."""
-
-    CODE = (
-        "import os, sys, time; from cot_distill_datasets.cli import main\n"
-        "from cot_distill_datasets.reports import publish_student\n"
-        "wait = time.sleep; time.sleep = lambda seconds: wait(seconds / 100)\n"
-        "for line in sys.stdin:\n"
-        "    if child := os.fork(): print(child, flush=True); print(os.waitpid(child, 0)[1], flush=True)\n"
-        "    else: os.dup2(2, 1); os._exit(main(sys.argv[1:]))"
-    )
-
-    def __init__(self, hub: HubServer, home: Path, run: str) -> None:
-        command = [sys.executable, "-c", self.CODE, "publish-student", run, "--repo-id", REPO]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, env=hub.environment(home), text=True, **pipes)
-
-    def __enter__(self) -> "Publisher":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def start(self) -> int:
-        """Start a publication and return its process."""
-        self.process.stdin.write("start\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def wait(self) -> int:
-        """Return the status of the process, 0 if it succeeded."""
-        return int(self.process.stdout.readline())
-
-
 @pytest.mark.slow
 def test_twenty_kills_never_leave_half_a_student_and_a_repeat_ends_like_an_undisturbed_publication(
     hub: HubServer, run: str, tmp_path: Path
 ) -> None:
-    with Publisher(hub, tmp_path / "home", run) as publisher:
+    with CommandForks(hub.environment(tmp_path / "home"), "publish-student", run, "--repo-id", REPO) as publisher:
         publisher.start()
         assert publisher.wait() == 0
         undisturbed, count = hub.repos[MODEL], len(hub.requests)
