@@ -1,7 +1,6 @@
 """The commands of a study: which supervision suits a student, measured."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..errors import CotDistillError
@@ -45,12 +44,9 @@ def _add_study(command: Parser) -> None:
 
 
 def _plan(options: argparse.Namespace, *, rebase: bool = False) -> Any:
-    from ..files import find_file
-    from ..studies.plan import make_plan
-    from ..studies.study import load_study
+    from ..studies.plan import plan_file
 
-    study = load_study(find_file(str(options.file), "training/studies", ".yaml"))
-    return make_plan(study, options.out or Path("runs", "studies", study.name), rebase=rebase)
+    return plan_file(str(options.file), options.out, rebase=rebase)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 from filelock import SoftFileLease, Timeout
 
 from ..errors import CotDistillError
-from ..files import resource
+from ..files import atomic_file, resource
 from ..messages import quiet_libraries
 from ..provenance import readable_provenance
 from ..training.checkpoints import remove_unusable
@@ -36,7 +36,7 @@ LOG_LINES = 5  # shown of the log of a failed training
 
 
 class CellIsTakenError(Exception):
-    """Another worker, maybe of another run, has the cell."""
+    """Another worker, possibly of another run, has the cell."""
 
 
 class FolderIsNotSharedError(CotDistillError):
@@ -101,16 +101,11 @@ def train(root: Path, study: Study, cells: Sequence[PlannedCell], records: Path,
     """
     _enter(root, study, records)
     with lease(cells[0]) as claim:
-        if not any(_missing_tasks(planned, records) for planned in cells):
+        if not any(planned.missing_tasks(records) for planned in cells):
             return  # another run has completed the cells, and may have deleted their student
         if not is_trained(cells[0]):
             _run_training(cells[0], claim, threads)
         _link(cells[0])
-
-
-def _missing_tasks(planned: PlannedCell, records: Path) -> tuple[str, ...]:
-    """Return the tasks of a cell that have no record."""
-    return tuple(task for task, name in planned.records.items() if not (records / name).is_file())
 
 
 def _run_training(planned: PlannedCell, claim: SoftFileLease, threads: int) -> None:
@@ -137,16 +132,14 @@ def _run_training(planned: PlannedCell, claim: SoftFileLease, threads: int) -> N
 
 
 def _link(planned: PlannedCell) -> None:
-    """Link `runs/{student}/{config}/seed{seed}` to the student, unless something that is no cell is there.
+    """Link `runs/{student}/{config}/seed{seed}` to the student, unless that place has something other than a cell.
 
-    That may be a student without a study, or the base model itself, whose files decide the keys.
+    It may be a student of a plain training, or the base model itself, whose files decide the keys.
     """
     if not planned.link.exists() or planned.link.resolve().parent == planned.student.parent.resolve():
         planned.link.parent.mkdir(parents=True, exist_ok=True)
-        staged = planned.link.with_name(f".{planned.key}.new")
-        staged.unlink(missing_ok=True)
-        staged.symlink_to(os.path.relpath(planned.student, planned.link.parent))
-        os.replace(staged, planned.link)
+        with atomic_file(planned.link) as staged:
+            staged.symlink_to(os.path.relpath(planned.student, planned.link.parent))
 
 
 def _die_with_parent() -> None:
@@ -178,7 +171,7 @@ def evaluate(
         claims = _acquire_free(leases, cells)
         by_prompts: dict[Any, list[PlannedCell]] = {}  # cells with the same exemplars and missing tasks
         for planned in cells:
-            if planned.key in claims and (tasks := _missing_tasks(planned, records)):
+            if planned.key in claims and (tasks := tuple(planned.missing_tasks(records))):
                 by_prompts.setdefault((tasks, planned.cell.benchmark, planned.cell.shots), []).append(planned)
         for (tasks, benchmark, shots), members in by_prompts.items():
             _evaluate_together(study, members, records, tasks, exemplars[benchmark][:shots], claims)

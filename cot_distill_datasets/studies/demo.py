@@ -4,12 +4,10 @@ import os
 from importlib import import_module
 from pathlib import Path
 
-from ..files import find_file
 from ..names import RELEASE_NAME
 from ..release.build import build
 from ..release.folder import read_release
-from .plan import Plan, make_plan
-from .study import load_study
+from .plan import Plan, plan_file
 
 
 def demo_plan() -> Plan:
@@ -20,5 +18,4 @@ def demo_plan() -> Plan:
     folder = Path(RELEASE_NAME)
     if read_release(folder) is None:
         build(folder)
-    study = load_study(find_file("demo", "training/studies", ".yaml"))
-    return make_plan(study, Path("runs", "studies", study.name))
+    return plan_file("demo")

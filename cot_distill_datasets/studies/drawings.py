@@ -17,6 +17,7 @@ from ..reports.figures import (
 )
 from ..templates import printable
 from .findings import Section, Verdict
+from .study import axis_texts
 
 
 Losses = Mapping[tuple[str, ...], Mapping[str, list[Any]]]  # of the students of each config, by what they share
@@ -53,7 +54,7 @@ def _bars(sections: Iterable[Section]) -> dict[str, list[Bar]]:
     bars: dict[str, list[Bar]] = {}
     for section in sections:
         for name, arm in [*section.baselines.items(), *section.arms.items()]:
-            values = [f"{axis}={value}" for axis, value in section.axes if name in section.arms]
+            values = axis_texts(section.axes) if name in section.arms else []
             label = printable(" ".join([section.place.student, name, *values]))
             seeds = arm.answers.mean(1).tolist() if len(arm.seeds) > 1 else ()
             bar = Bar(label, arm.accuracy, section.interval(name), arm.questions, arm.output_tokens, seeds)
@@ -74,8 +75,7 @@ def _title(section: Section) -> tuple[str, ...]:
     """Return what a figure is about: the task, the benchmark of training if it is another, and the further axes."""
     place = section.place
     benchmark = [] if place.task == f"cot_{place.benchmark}" else [f"trained on {place.benchmark}"]
-    parts = (place.task, *benchmark, *(f"{name}={value}" for name, value in section.axes))
-    return tuple(map(printable, parts))
+    return tuple(map(printable, (place.task, *benchmark, *axis_texts(section.axes))))
 
 
 def _curves(section: Section, words: Mapping[str, float]) -> list[Curve]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..evaluation.statistics import Answers, Contrast, SeedNoise, contrast, score_interval, seed_noise
 from ..evaluation.verdicts import ABOVE, Arms, Comparison, Finding, against_baseline, formats, granularity, teachers
 from ..names import DEFAULT_FORMAT, ConfigName
-from .study import UNTRAINED
+from .study import UNTRAINED, answer_config
 
 
 MIN_LEVELS = 3  # of a finding about granularity: fewer have no interior
@@ -111,7 +111,7 @@ class Section:
     @property
     def answer_only(self) -> str:
         """The config of the answer-only student."""
-        return f"answer-{self.place.benchmark}"
+        return answer_config(self.place.benchmark)
 
     def interval(self, name: str) -> tuple[float, float]:
         """Return the 95% interval of the accuracy of an arm, or of a baseline, which has no noise of training."""

@@ -25,7 +25,7 @@ from ..grading.answers import GRADER_VERSION
 from ..names import ConfigName, student_dir, untrained_dir
 from ..training.data import load_rows, rows_hash, select_questions
 from .keys import NOT_HASHED, base_hash, digest, questions_hash, recipe_arguments, recipe_template
-from .study import SHOTS, UNTRAINED, Cell, Study
+from .study import SHOTS, UNTRAINED, Cell, Study, axis_texts, load_study
 from .tokens import completion_tokens
 
 
@@ -56,14 +56,18 @@ class PlannedCell:
         """The folder of the student."""
         return Path("runs", "cells", self.key)
 
+    def missing_tasks(self, records: Path) -> list[str]:
+        """Return the tasks that have no record in a folder."""
+        return [task for task, name in self.records.items() if not (records / name).is_file()]
+
     @property
     def link(self) -> Path:
         """The link to the student, where a training without a study writes one: `runs/demo/oracle-l3-arith/seed1`."""
         cell = self.cell
         if cell.config == UNTRAINED:
             return untrained_dir(cell.label)
-        arguments = [f"{name}={value}".replace("/", "_") for name, value in cell.arguments]
-        return student_dir(cell.label, ".".join([cell.config, *arguments]), cell.seed)
+        config = ".".join([cell.config, *axis_texts(cell.axes)])
+        return student_dir(cell.label, config.replace("/", "_"), cell.seed)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Plan:
 
     def is_complete(self, planned: PlannedCell) -> bool:
         """Whether the cell has all of its records."""
-        return all(self.record(planned, task).is_file() for task in planned.records)
+        return not planned.missing_tasks(self.records)
 
     def tokens(self, planned: PlannedCell) -> int:
         """Return the supervised tokens of a cell's training, over all epochs or steps."""
@@ -106,6 +110,15 @@ class Plan:
         steps = int(recipe.get("max_steps") or 0)
         epochs = steps * int(recipe["effective_batch_size"]) / len(tokens) if steps > 0 else recipe["num_train_epochs"]
         return round(sum(tokens) * float(epochs))
+
+
+def plan_file(file: str, folder: Path | None = None, *, rebase: bool = False) -> Plan:
+    """Return the plan of a study file, or of a shipped one by its name, with its records in `folder`.
+
+    The default is `runs/studies/{name}`. Raises CotDistillError as `load_study` and `make_plan` do.
+    """
+    study = load_study(find_file(file, "training/studies", ".yaml"))
+    return make_plan(study, folder or Path("runs", "studies", study.name), rebase=rebase)
 
 
 def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
@@ -135,8 +148,8 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
         try:
             cells.append(planner.plan(cell))
         except (CotDistillError, OSError, ValueError) as error:
-            is_baseline = isinstance(error, _MatchError) and cell.config.startswith("answer-")
-            (warnings if is_baseline else missing)[cell.name] = str(error).strip().partition("\n")[0]
+            is_unmatched_baseline = isinstance(error, _MatchError) and cell.is_baseline
+            (warnings if is_unmatched_baseline else missing)[cell.name] = str(error).strip().partition("\n")[0]
     _check_keys(cells)
     return Plan(
         replace(study, cells=[cell for cell in study.cells if cell.name not in warnings]),

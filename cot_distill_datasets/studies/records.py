@@ -8,6 +8,7 @@ records lack two of its facts: `losses` of the training, and `first`, the answer
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..errors import CotDistillError
 from ..files import atomic_file
-from .plan import Plan
+from .plan import Plan, PlannedCell
 
 
 OUTCOMES = "outcomes.parquet"
@@ -58,6 +59,14 @@ def read_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     return table, facts
 
 
+def read_records(plan: Plan) -> Iterator[tuple[PlannedCell, str, pa.Table, dict[str, Any]]]:
+    """Yield the cell, the task, the rows and the facts of each record of a plan. Raises as `read_record` does."""
+    for planned in plan.cells:
+        for task in planned.records:
+            if (path := plan.record(planned, task)).is_file():
+                yield planned, task, *read_record(path)
+
+
 def outcomes(plan: Plan) -> pa.Table:
     """Return all answers of the complete records of a plan, one row per cell, task and question.
 
@@ -66,19 +75,14 @@ def outcomes(plan: Plan) -> pa.Table:
     """
     axes = sorted({name for planned in plan.cells for name, _ in planned.cell.arguments})
     tables = []
-    for planned in plan.cells:
-        cell, arguments = planned.cell, dict(planned.cell.arguments)
-        for task in planned.records:
-            if not plan.record(planned, task).is_file():
-                continue
-            table, _ = read_record(plan.record(planned, task))
-            columns = {
-                "key": planned.key, "student": cell.label, "config": cell.config, "benchmark": cell.benchmark,
-                "seed": cell.seed, "shots": cell.shots, "task": task,
-                **{name: str(arguments.get(name, "")) for name in axes},
-            }  # fmt: skip
-            constants = [pa.array([value] * len(table)) for value in columns.values()]
-            tables.append(pa.Table.from_arrays([*constants, *table.columns], names=[*columns, *table.column_names]))
+    for planned, task, table, _ in read_records(plan):
+        cell, values = planned.cell, dict(planned.cell.axes)
+        columns = {
+            "key": planned.key, "student": cell.label, "config": cell.config, "benchmark": cell.benchmark,
+            "seed": cell.seed, "shots": cell.shots, "task": task, **{name: values.get(name, "") for name in axes},
+        }  # fmt: skip
+        constants = [pa.array([value] * len(table)) for value in columns.values()]
+        tables.append(pa.Table.from_arrays([*constants, *table.columns], names=[*columns, *table.column_names]))
     if not tables:
         raise CotDistillError(f"{plan.folder} has no records of this study: run `cot-distill study run` first.")
     return pa.concat_tables(tables)

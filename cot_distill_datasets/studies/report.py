@@ -22,8 +22,8 @@ from .drawings import draw_figures
 from .findings import PLAIN, Section, find
 from .page import render_html
 from .plan import SEPARATED_SHARE, Plan, PlannedCell
-from .records import read_record, write_outcomes
-from .study import Study
+from .records import read_records, write_outcomes
+from .study import Study, axis_texts
 
 
 REPORT, PAGE = "report.md", "report.html"
@@ -87,12 +87,9 @@ def write_study_report(plan: Plan) -> str:
 def _results(plan: Plan) -> list[Result]:
     """Return all records of the plan."""
     results = []
-    for planned in plan.cells:
-        for task in planned.records:
-            if plan.record(planned, task).is_file():
-                table, facts = read_record(plan.record(planned, task))
-                correct = table["correct"].to_pylist()
-                results.append(Result(planned, task, statistics.fmean(correct), correct[0], facts))
+    for planned, task, table, facts in read_records(plan):
+        correct = table["correct"].to_pylist()
+        results.append(Result(planned, task, statistics.fmean(correct), correct[0], facts))
     return results
 
 
@@ -118,7 +115,7 @@ def _losses(students: Sequence[Result]) -> dict[tuple[str, ...], dict[str, list[
     for result in students:
         cell = result.planned.cell
         if of_student := result.facts.get("losses") or read_losses(result.planned.student):
-            place = (cell.label, cell.benchmark, *(f"{name}={value}" for name, value in cell.axes))
+            place = (cell.label, cell.benchmark, *axis_texts(cell.axes))
             losses.setdefault(tuple(map(printable, place)), {}).setdefault(cell.config, []).append(of_student)
     return losses
 
@@ -165,7 +162,7 @@ def _missing(plan: Plan) -> dict[str, str]:
     """Return the cells that are not complete, each with the reason."""
     reasons = dict(plan.missing)
     for planned in plan.cells:
-        if tasks := [task for task in planned.records if not plan.record(planned, task).is_file()]:
+        if tasks := planned.missing_tasks(plan.records):
             reasons[planned.cell.name] = f"no record of {', '.join(tasks)}"
     return reasons
 

@@ -42,7 +42,7 @@ RECHECK_SECONDS = 5  # between checks of a cell that another run has
 def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     """Run the missing cells of a study, and return the reason for each cell that failed.
 
-    Raises CotDistillError if the study's `gpus` or `backend` cannot be used, if Ray cannot be started, or if a machine
+    Raises CotDistillError if the study's `backend` is not installed, if Ray cannot be started, or if a machine
     of its cluster does not see the study's folder.
     """
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]

@@ -13,7 +13,7 @@ from rich.table import Table
 from .cells import LEASE_SECONDS, is_trained, lease_file
 from .plan import SEPARATED_SHARE, Plan, PlannedCell
 from .records import read_record
-from .study import UNTRAINED
+from .study import UNTRAINED, axis_texts
 
 
 STATES = ("complete", "trained", "running", "waiting", "failed")
@@ -46,8 +46,8 @@ def _rows(plan: Plan) -> dict[tuple[str, str], list[PlannedCell]]:
     """Return the cells by student, and by config with the further axes."""
     rows: dict[tuple[str, str], list[PlannedCell]] = {}
     for planned in plan.cells:
-        values = [f"{name}={value}" for name, value in planned.cell.arguments]
-        rows.setdefault((planned.cell.label, " ".join([planned.cell.config, *values])), []).append(planned)
+        cell = planned.cell
+        rows.setdefault((cell.label, " ".join([cell.config, *axis_texts(cell.axes)])), []).append(planned)
     return rows
 
 

@@ -40,6 +40,19 @@ _AXES: dict[str, Any] = {"students": list[str], "configs": list[str], "seeds": l
 _OF_BASE = ("model_name_or_path", "model_revision", "chat_template_path", "eos_token", "pad_token")
 
 
+_ANSWERS = "answer-"  # begins the names of the configs without CoT
+
+
+def answer_config(benchmark: str) -> str:
+    """Return the config of a benchmark's answer-only student."""
+    return f"{_ANSWERS}{benchmark}"
+
+
+def axis_texts(axes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return further axes with their values as names and tables show them: `learning_rate=0.0004`."""
+    return [f"{name}={value}" for name, value in axes]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One point of a study: a student, trained on a config with a seed and arguments of `training/sft.py`.
@@ -58,13 +71,17 @@ class Cell:
     def name(self) -> str:
         """The name in tables and file names, such as `demo.oracle-l3-arith.seed1`."""
         end = [f"{self.shots}shot", self.benchmark] if self.config == UNTRAINED else [f"seed{self.seed}"]
-        arguments = [f"{name}={value}" for name, value in self.arguments]
-        return ".".join([self.label, self.config, *arguments, *end]).replace("/", "_")
+        return ".".join([self.label, self.config, *axis_texts(self.axes), *end]).replace("/", "_")
 
     @property
     def axes(self) -> tuple[tuple[str, str], ...]:
         """The further axes with their values, as text."""
         return tuple((name, str(value)) for name, value in self.arguments)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is the untrained base, or an answer-only student, which are in every study."""
+        return self.config == UNTRAINED or self.config.startswith(_ANSWERS)
 
     @property
     def label(self) -> str:
@@ -110,10 +127,10 @@ class Study:
 
     def exemplar_config(self, benchmark: str) -> str:
         """Return the config whose first rows are the exemplars of the untrained base."""
-        configs = [cell.config for cell in self.trained if cell.benchmark == benchmark]
-        if self.reference in configs:
+        cells = [cell for cell in self.trained if cell.benchmark == benchmark]
+        if self.reference in [cell.config for cell in cells]:
             return str(self.reference)
-        return next((config for config in configs if not config.startswith("answer-")), configs[0])
+        return next((cell for cell in cells if not cell.is_baseline), cells[0]).config
 
 
 def _has_gpu() -> bool:
@@ -144,7 +161,7 @@ def load_study(path: Path) -> Study:
     check_type(f"The study {path}", "also", also, list[dict[str, Any]])
     release = [stats.name for stats in require_release(Path(settings.get("dataset", RELEASE_NAME))).training]
     cells = [cell for grid in ({}, *also) for cell in _cells(_axes(path, content | grid), release)]
-    copies = [cell for number, cell in enumerate(cells) if cell in cells[:number] and not _is_baseline(cell)]
+    copies = [cell for number, cell in enumerate(cells) if cell in cells[:number] and not cell.is_baseline]
     if copies:
         raise CotDistillError(f"{path} names the cell {copies[0].name} twice: remove it from one of the grids.")
     students: dict[str, str] = {}
@@ -154,10 +171,6 @@ def load_study(path: Path) -> Study:
     study = Study(name=path.stem, cells=list(dict.fromkeys(cells)), **settings)
     _check_reference(path, study)
     return study
-
-
-def _is_baseline(cell: Cell) -> bool:
-    return cell.config == UNTRAINED or cell.config.startswith("answer-")
 
 
 def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
@@ -245,7 +258,7 @@ def _cells(axes: Mapping[str, list[Any]], release: Sequence[str]) -> list[Cell]:
     """Return the cells of one grid, with those of the answer-only student and of the base."""
     configs = [name for pattern in axes["configs"] for name in _matches(pattern, release)]
     benchmarks = dict.fromkeys(ConfigName.parse(config).benchmark for config in configs)
-    answers = [f"answer-{benchmark}" for benchmark in benchmarks if f"answer-{benchmark}" in release]
+    answers = [config for config in map(answer_config, benchmarks) if config in release]
     further = [[(name, value) for value in values] for name, values in axes.items() if name not in _AXES]
     cells = [
         Cell(student=student, config=config, benchmark=benchmark, shots=shots)

@@ -19,9 +19,9 @@ import sys
 from dataclasses import replace
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.sources import arith
-from cot_distill_datasets.studies import demo, study
+from cot_distill_datasets.studies import plan, study
 arith.TRAIN_SIZE = 64
-demo.load_study = lambda path: replace(study.load_study(path), test_questions=12)
+plan.load_study = lambda path: replace(study.load_study(path), test_questions=12)
 sys.exit(main(["demo"]))
 """
 
