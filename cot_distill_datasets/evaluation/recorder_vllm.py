@@ -19,7 +19,7 @@ class RecordedVLLM(Recorded, VLLM):  # type: ignore[misc]
         super().__init__(worker_extension_cls=extension, **arguments)
 
     def swap_weights(self, student: Path) -> None:
-        """Replace the weights by those of another student of the same architecture.
+        """Replace the weights with those of another student of the same architecture.
 
         Raises RuntimeError if the prefix cache cannot be cleared.
         """

@@ -64,7 +64,7 @@ def publish_students(
         staged = {}
         for repo_id, student in repos.items():
             check_repo_id(repo_id)
-            _require_provenance(student)  # before the lock creates a file beside a folder that is no student
+            _require_provenance(student)  # before `locked` creates a file beside a folder that has no student
             stack.enter_context(locked(student.resolve()))  # a study links its students
             staged[repo_id] = Path(stack.enter_context(TemporaryDirectory()))
             _stage(staged[repo_id], student.resolve(), repo_id, with_samples=with_samples)

@@ -136,7 +136,7 @@ def splits() -> tuple[list[Problem], list[Problem]]:
 
 
 def eval_items(count: int | None = None) -> list[EvalItem]:
-    """Return the test split, or `count` test questions: further ones share no arithmetic with it or the training."""
+    """Return the test split, or `count` questions; additional ones share no arithmetic with it or the training."""
     count = count or TEST_SIZE
     problems = generate(max(count, TEST_SIZE) + TRAIN_SIZE)
     test = [*problems[:TEST_SIZE], *problems[TEST_SIZE + TRAIN_SIZE :]][:count]
