@@ -15,11 +15,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 import pytest
 from hub_server import TOKEN, HubServer
 from huggingface_hub import constants
-from support import ROOT, SHARED, copy_upstream
+from support import ROOT, SHARED, copy_upstream, write_project
 
 from cot_distill_datasets.release.build import build
 from cot_distill_datasets.sources import arith
-from cot_distill_datasets.training.models import write_untrained_demo
 
 
 @pytest.fixture
@@ -74,10 +73,7 @@ def few_problems(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def project_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the release of `arith` and the untrained demo student, as `cot-distill demo` writes them."""
-    folder = tmp_path_factory.mktemp("project")
-    build(folder / "eit/cot-distill")
-    write_untrained_demo(folder / "runs/demo/untrained")
-    return folder
+    return write_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture

@@ -11,16 +11,21 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.provenance import Provenance
 from cot_distill_datasets.release.audit import release_hash
+from cot_distill_datasets.release.build import build
 from cot_distill_datasets.release.folder import SCHEMA
 from cot_distill_datasets.schema import Row
+from cot_distill_datasets.sources import arith
+from cot_distill_datasets.training.models import write_untrained_demo
 
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+TINY = {"max_steps": 4, "test_questions": 12}  # settings of a study that takes seconds
 
 
 def make_provenance(**values: Any) -> Provenance:
@@ -36,6 +41,15 @@ def make_provenance(**values: Any) -> Provenance:
     defaults |= {"data_files": {}, "train_examples": 1, "recipe_sha256": "1" * 64}
     defaults |= {"arguments": {}, "settings": {"effective_batch_size": 64}, "versions": {}}
     return Provenance(**defaults | values)
+
+
+def write_project(folder: Path, rows: int = arith.TRAIN_SIZE) -> Path:
+    """Write the release of `arith` with `rows` training rows and the untrained demo student, and return the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arith, "TRAIN_SIZE", rows)
+        build(folder / "eit/cot-distill")
+    write_untrained_demo(folder / "runs/demo/untrained")
+    return folder
 
 
 def run_on_full_disk(*arguments: str, limit: int, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -6,21 +6,16 @@ from typing import Any
 
 import pytest
 import yaml
+from support import write_project
 
-from cot_distill_datasets.release.build import build
-from cot_distill_datasets.sources import arith
-from cot_distill_datasets.training.models import write_untrained_demo
+from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.study import load_study
 
 
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a release of 64 problems and the untrained demo student."""
-    folder = tmp_path_factory.mktemp("small")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arith, "TRAIN_SIZE", 64)
-        build(folder / "eit/cot-distill")
-    write_untrained_demo(folder / "runs/demo/untrained")
-    return folder
+    return write_project(tmp_path_factory.mktemp("small"), rows=64)
 
 
 @pytest.fixture
@@ -30,6 +25,12 @@ def study_file(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # a worker without GPUs changes it
     write_study(small_project, Path())
     return lambda **changed: write_study(small_project, Path(), **changed)
+
+
+@pytest.fixture
+def plan(study_file: Callable[..., Path]) -> Callable[..., Plan]:
+    """Return a function that plans a study with changed settings."""
+    return lambda **changed: make_plan(load_study(study_file(**changed)), Path("out"))
 
 
 @pytest.fixture(scope="module")

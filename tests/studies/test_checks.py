@@ -16,9 +16,8 @@ from cot_distill_datasets.cli import main
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.studies import checks
 from cot_distill_datasets.studies.checks import check_plan
-from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.plan import Plan
 from cot_distill_datasets.studies.status import plan_page
-from cot_distill_datasets.studies.study import load_study
 from cot_distill_datasets.studies.tokens import _count
 from cot_distill_datasets.training.checks import check_supervision
 from cot_distill_datasets.training.trainer import CotTrainer
@@ -26,12 +25,6 @@ from cot_distill_datasets.training.trainer import CotTrainer
 
 StudyFile = Callable[..., Path]
 RECIPE = ROOT / "training/recipes/demo.yaml"
-
-
-@pytest.fixture
-def plan(study_file: StudyFile) -> Callable[..., Plan]:
-    """Return a function that plans a study with changed settings. Its plans are not checked yet."""
-    return lambda **changed: make_plan(load_study(study_file(**changed)), Path("out"))
 
 
 @pytest.fixture

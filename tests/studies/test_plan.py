@@ -29,12 +29,6 @@ def _without_cache() -> None:
         function.cache_clear()
 
 
-@pytest.fixture
-def plan(study_file: StudyFile) -> Callable[..., Plan]:
-    """Return a function that plans a study with changed settings."""
-    return lambda **changed: make_plan(load_study(study_file(**changed)), Path("out"))
-
-
 def _keys(plan: Plan) -> dict[str, str]:
     return {planned.cell.config: planned.key for planned in plan.cells}
 

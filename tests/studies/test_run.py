@@ -19,11 +19,11 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from support import ROOT
+from support import ROOT, TINY
 
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.errors import CotDistillError
-from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.plan import Plan, plan_file
 from cot_distill_datasets.studies.records import write_record
 from cot_distill_datasets.studies.run import (
     ATTEMPTS,
@@ -33,11 +33,9 @@ from cot_distill_datasets.studies.run import (
     students_per_task,
     training_order,
 )
-from cot_distill_datasets.studies.study import load_study
 
 
 StudyFile = Callable[..., Path]
-TINY = {"max_steps": 4, "test_questions": 12}
 COMMAND = [sys.executable, "-m", "cot_distill_datasets.cli", "study", "run", "small.yaml", "--out", "out"]
 
 
@@ -46,7 +44,7 @@ def _outcomes() -> pa.Table:
 
 
 def _plan() -> Plan:
-    return make_plan(load_study(Path("small.yaml")), Path("out"))
+    return plan_file("small.yaml", Path("out"))
 
 
 def _trainings() -> list[int]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from outcomes import answer_rows
@@ -11,16 +10,9 @@ from support import make_provenance
 from cot_distill_datasets.studies import progress
 from cot_distill_datasets.studies import status as statuses
 from cot_distill_datasets.studies.cells import LEASE_SECONDS, lease, lease_file
-from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.plan import Plan
 from cot_distill_datasets.studies.records import read_record, write_record
 from cot_distill_datasets.studies.status import plan_page, status
-from cot_distill_datasets.studies.study import load_study
-
-
-@pytest.fixture
-def plan(study_file: Callable[..., Path]) -> Callable[..., Plan]:
-    """Return a function that plans a study with changed settings."""
-    return lambda **changed: make_plan(load_study(study_file(**changed)), Path("out"))
 
 
 def test_a_dry_run_has_a_row_for_each_value_of_a_further_axis(plan: Callable[..., Plan]) -> None:

@@ -14,12 +14,8 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from support import ROOT
+from support import ROOT, write_project
 from transformers import AutoModelForCausalLM
-
-from cot_distill_datasets.release.build import build
-from cot_distill_datasets.sources import arith
-from cot_distill_datasets.training.models import write_untrained_demo
 
 
 BIN, SFT = Path(sys.executable).parent, ROOT / "training/sft.py"
@@ -110,11 +106,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The two DDP processes are killed in the second epoch and resume.
     """
-    folder = tmp_path_factory.mktemp("processes")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arith, "TRAIN_SIZE", STEPS * 8 // 2)  # two epochs
-        build(folder / "eit/cot-distill")
-    write_untrained_demo(folder / "runs/demo/untrained")
+    folder = write_project(tmp_path_factory.mktemp("processes"), rows=STEPS * 8 // 2)  # two epochs
     profile = yaml.safe_load(_profile("fsdp2").read_text())
     (folder / "fsdp2.yaml").write_text(yaml.safe_dump(profile | {"use_cpu": True, "num_processes": 2}))
     _train(folder, "one", "accelerate launch")

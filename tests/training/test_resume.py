@@ -12,19 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import ROOT, run_on_full_disk
+from support import ROOT, run_on_full_disk, write_project
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.files import mark_begun
-from cot_distill_datasets.release.build import build
-from cot_distill_datasets.sources import arith
 from cot_distill_datasets.training.checkpoints import (
     last_checkpoint,
     mark_checkpoint,
     remove_checkpoints,
     remove_unusable,
 )
-from cot_distill_datasets.training.models import write_untrained_demo
 
 
 SFT = ROOT / "training/sft.py"
@@ -38,12 +35,7 @@ SAME = ("final_loss", "steps", "tokens_seen", "supervised_tokens", "recipe_sha25
 @pytest.fixture(scope="module")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a release of 80 rows per config, and the untrained demo student."""
-    folder = tmp_path_factory.mktemp("small")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arith, "TRAIN_SIZE", 80)
-        build(folder / "eit/cot-distill")
-    write_untrained_demo(folder / "runs/demo/untrained")
-    return folder
+    return write_project(tmp_path_factory.mktemp("small"), rows=80)
 
 
 @pytest.fixture(scope="module")
