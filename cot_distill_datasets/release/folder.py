@@ -43,7 +43,7 @@ _STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
 DROPPED = {
     "other_teacher": "filed under one teacher but written by another",
     "no_answer": "neither a gold nor a conclusion",
-    "empty": "the teacher's text is empty",
+    "empty": "the teacher's text is empty, or only a tag of the prompt",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
     **{flag: FINDINGS[flag] for flag in EXCLUDED_FLAGS},
@@ -127,7 +127,7 @@ def write_config(
     written.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), written)
     path = written.rename(written.with_name(f"{split}-{_content_hash(written.read_bytes())}.parquet"))
-    file, dropped = str(path.relative_to(folder)), read.dropped | (dropped or {})
+    file, dropped = str(path.relative_to(folder)), dict(Counter(read.dropped) + Counter(dropped))
     flags, kept_flags = _flags(read.rows), _flags(rows)
     graded = [row["is_correct"] for row in read.rows if row["is_correct"] is not None and row["teacher"] != "answer"]
     agreement = round(statistics.fmean(graded), 6) if graded else None

@@ -64,6 +64,8 @@ def select(rows: list[Row], edition: Edition, shared: frozenset[str] | None = No
 
 
 def _reason_to_drop(row: Row, edition: Edition) -> str | None:
+    if edition.teachers_own_text and row["teacher_text"] == "":
+        return "empty"
     if edition.keeps_test_questions:
         return None
     if "in_test" in row["flags"]:
@@ -89,7 +91,7 @@ def violations(config: str, rows: list[Row], edition: Edition | None, test_ids: 
     if edition:
         promises |= {
             "have an `is_correct` that the grader does not confirm": lambda row: row["is_correct"] is not _grade(row),
-            "have no completion": lambda row: not row["completion"],
+            "have no completion": lambda row: not _completion(row),
         }
     if edition and not edition.keeps_test_questions:
         promises |= {

@@ -87,6 +87,7 @@ def _leak(rows: list[Row], test: Row) -> None:
         (lambda row: row.update(is_correct=None), "`is_correct`"),
         (lambda row: row.update(teacher_answer="-1", is_correct=False), "contradict the gold"),
         (lambda row: row.update(completion=[]), "no completion"),
+        (lambda row: row["completion"][0].update(content=""), "no completion"),
         (lambda row: row.update(rationale="Guess."), "other than the rationale"),
         (lambda row: row.update(rationale="Guess.\n#### -1"), "concludes otherwise"),
         (lambda row: row.update(rationale="The answer is -1. No."), "concludes otherwise"),

@@ -165,12 +165,16 @@ def test_a_config_without_rows_is_skipped(tmp_path: Path, small_upstream: Path, 
     assert list(_release(tmp_path / "out").left_out) == ["gpt4o-l1-svamp"]
 
 
-def test_an_empty_response_is_dropped(tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path) -> None:
+@pytest.mark.parametrize("response", ["", " The answer is <answer>"])  # the second one is in three files of the release
+def test_a_response_without_text_is_dropped_where_it_would_be_the_completion(
+    tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path, response: str
+) -> None:
     path = small_upstream / "data" / FILE
-    path.write_text(json.dumps([{"instruction": "2 pens?", "output": ""}, *json.loads(path.read_bytes())]))
-    release = build(tmp_path / "out", small_upstream, stand_in_benchmarks)
+    rows = json.loads(path.read_bytes())
+    path.write_text(json.dumps([rows[0] | {"output": response}, *rows]))
+    release = build(tmp_path / "out", small_upstream, stand_in_benchmarks, edition="paper")
     (stats,) = [config for config in release.configs if config.name == "gpt4o-l1-svamp"]
-    assert (stats.rows_in, stats.dropped["empty"]) == (4, 1)
+    assert (stats.rows_in, stats.rows, stats.dropped) == (4, 3, {"empty": 1})
 
 
 def test_a_broken_gold_file_skips_every_config_of_its_benchmark(
