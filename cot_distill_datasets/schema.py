@@ -80,7 +80,7 @@ class Source:
 
     readers: dict[ConfigName, Reader] = field(default_factory=dict)
     golds: dict[str, Gold] = field(default_factory=dict)  # by question id
-    missing: list[str] = field(default_factory=list)  # files that the source lists but does not have
+    missing: dict[str, str] = field(default_factory=dict)  # config → its file, which is listed but not there
     skipped: dict[str, str] = field(default_factory=dict)  # config, or another name of the source → the reason
 
 

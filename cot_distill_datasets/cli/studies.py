@@ -66,13 +66,13 @@ def _run(options: argparse.Namespace) -> int:
 
 def _run_plan(plan: Any, **options: Any) -> int:
     from ..studies.run import run_study
-    from ..studies.status import notes
+    from ..studies.status import by_reason, notes
 
     for note in notes(plan):
         message(note)
     failed = run_study(plan, **options)
-    for name, reason in {**plan.missing, **failed}.items():
-        message(f"not done: {name}: {reason}")
+    for line in by_reason({**plan.missing, **failed}):
+        message(f"not done: {line}")
     message(f"The records are in {plan.folder}.")
     return 1 if failed or plan.missing else 0
 

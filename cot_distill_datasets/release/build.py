@@ -73,7 +73,7 @@ def build(
 
 
 def _index(sources: list[Source], edition: Edition, configs: list[ConfigStats], tested: Collection[str]) -> Release:
-    absent = sorted({name for source in sources for name in source.missing})
+    absent = {name: file for source in sources for name, file in sorted(source.missing.items())}
     left_out = {_encodable(name): _encodable(reason) for source in sources for name, reason in source.skipped.items()}
     unchecked = sorted({config.benchmark for source in sources for config in source.readers} - set(tested))
     return Release(version("cot-distill"), edition, GRADER_VERSION, configs, absent, left_out, unchecked)
@@ -86,7 +86,7 @@ def _encodable(text: str) -> str:
 
 def _require_complete(sources: list[Source]) -> None:
     reasons = [reason for source in sources for reason in source.skipped.values()]
-    reasons += [f"{name} is missing." for source in sources for name in source.missing]
+    reasons += [f"{file} is missing." for source in sources for file in source.missing.values()]
     if reasons:
         raise CotDistillError("\n".join([f"--strict found {len(reasons)} problems:", *reasons]))
 

@@ -81,7 +81,7 @@ class Release:
     edition: Edition
     parser: str  # the grader that read the conclusions, and so decided the agreements
     configs: list[ConfigStats]
-    absent: list[str]  # files that the manifest lists and the checkout lacks
+    absent: dict[str, str]  # config → its file, which the manifest lists and the checkout lacks
     left_out: dict[str, str]  # config → why it was skipped
     unchecked: list[str]  # benchmarks without a test split, so not checked for leaks
 
@@ -175,7 +175,8 @@ def read_release(folder: Path) -> Release | None:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         configs = [ConfigStats(**stats) for stats in index["configs"]]
-        return Release(**index | {"configs": configs, "edition": Edition.parse(index["edition"])})
+        changed = {"configs": configs, "edition": Edition.parse(index["edition"]), "absent": dict(index["absent"])}
+        return Release(**index | changed)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CotDistillError(f"Cannot read {folder / INDEX}: build the release again.") from error
 

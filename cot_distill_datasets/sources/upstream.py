@@ -41,7 +41,7 @@ def source(data: Path, benchmarks: Collection[str]) -> Source:
         name, benchmark = str(entry.config), entry.config.benchmark
         try:
             if not data_path(entry, data).is_file():
-                result.missing.append(entry.file_name)
+                result.missing[name] = entry.file_name
             elif benchmark not in benchmarks:
                 result.skipped[name] = (
                     f"no test split of {benchmark} is available: pass --benchmarks, or pass --unchecked to keep rows "

@@ -7,7 +7,6 @@ questions, and the grader. So a new axis value, task or grader runs only what is
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,20 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from huggingface_hub.dataclasses import type_validator
 
 from ..errors import CotDistillError
 from ..evaluation.tasks import exemplar_hash, task_version
-from ..files import atomic_write, find_file
+from ..files import find_file
 from ..grading.answers import GRADER_VERSION
 from ..names import ConfigName, student_dir, untrained_dir
 from ..training.data import load_rows, rows_hash, select_questions
 from .keys import NOT_HASHED, base_hash, digest, questions_hash, recipe_arguments, recipe_template
+from .questions import QUESTIONS, shared_questions
 from .study import SHOTS, UNTRAINED, Cell, Study, axis_texts, load_study
 from .tokens import completion_tokens
 
 
-QUESTIONS = "questions.json"  # the shared questions of each benchmark, written at the first run
 RECORDS = "records"
 MATCH_LIMIT = 4  # an arm whose epochs would change by more than this factor cannot be matched by tokens
 SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the longer text at the finer level
@@ -127,14 +125,13 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     Raises CotDistillError if the configs of a benchmark share too few questions for the exemplars, if a new config
     lacks questions that complete cells were trained on, unless `rebase`, or if two cells are the same training.
     """
-    configs = dict.fromkeys(cell.config for cell in study.trained)
-    rows = {config: load_rows(config, study.dataset) for config in configs}
-    questions = _shared_questions(study, folder, rows, rebase=rebase) if study.questions == "shared" else {}
+    rows = {config: load_rows(config, study.dataset) for config in study.configs}
+    questions = shared_questions(study, folder, rows, rebase=rebase) if study.questions == "shared" else {}
     if questions:
         rows = {config: select_questions(rows[config], questions[_benchmark(config)]) for config in rows}
     exemplars = {
         benchmark: _exemplars(rows[study.exemplar_config(benchmark)], benchmark)
-        for benchmark in dict.fromkeys(cell.benchmark for cell in study.cells)
+        for benchmark in dict.fromkeys(map(_benchmark, rows))
     }
     hashes = {config: rows_hash(part) for config, part in rows.items()}
     words = {config: [len((text or "").split()) for text in part["rationale"][:]] for config, part in rows.items()}
@@ -180,54 +177,8 @@ class _MatchError(CotDistillError):
     """A config that has too many or too few tokens for `budget: tokens`."""
 
 
-def write_questions(plan: Plan) -> None:
-    """Write the ids of the shared questions beside the records."""
-    if plan.questions:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(plan.folder / QUESTIONS, json.dumps(plan.questions, indent=0) + "\n")
-
-
 def _benchmark(config: str) -> str:
     return ConfigName.parse(config).benchmark
-
-
-def _shared_questions(
-    study: Study, folder: Path, rows: Mapping[str, Dataset], *, rebase: bool
-) -> dict[str, list[str]]:
-    """Return the ids that all configs of a benchmark have: those of the first run, or of the rows now."""
-    shared: dict[str, list[str]] = {}
-    for config, part in rows.items():
-        benchmark, own = _benchmark(config), set(part["id"])
-        shared[benchmark] = sorted(own & {*shared.get(benchmark, own)})
-    if empty := [benchmark for benchmark, ids in shared.items() if not ids]:
-        raise CotDistillError(
-            f"The configs of {empty[0]} share no question: study them apart, or use `questions: own`."
-        )
-    path = folder / QUESTIONS
-    if rebase or not path.is_file():
-        return shared
-    first = _read_questions(path)
-    for benchmark, ids in shared.items():
-        if loss := {*first.get(benchmark, ids)} - {*ids}:
-            config = next(c for c, part in rows.items() if _benchmark(c) == benchmark and loss - {*part["id"]})
-            cost = sum(cell.benchmark == benchmark for cell in study.trained)
-            raise CotDistillError(
-                f"{config} lacks {len(loss)} of the {len(first[benchmark])} questions of {benchmark}: "
-                f"remove it, or pass `--rebase` and train all {cost} cells of {benchmark} on {len(ids)} questions."
-            )
-    return first | {benchmark: ids for benchmark, ids in shared.items() if benchmark not in first}
-
-
-def _read_questions(path: Path) -> dict[str, list[str]]:
-    """Return the questions of the first run. Raises CotDistillError if the file is broken."""
-    try:
-        questions = json.loads(path.read_text(encoding="utf-8"))
-        type_validator(path.name, questions, dict[str, list[str]])
-    except (OSError, ValueError, TypeError) as error:
-        raise CotDistillError(
-            f"{path} is broken ({error}): restore it, or pass `--rebase`, which may train all cells again."
-        ) from error
-    return dict(questions)
 
 
 def _separation(
@@ -258,12 +209,19 @@ class _Planner:
     words: Mapping[str, float]
     exemplars: Mapping[str, list[dict[str, Any]]]
     files: Mapping[str, str]  # the records that exist, by record key
+    failures: dict[tuple[str, str], CotDistillError] = field(default_factory=dict)  # bases that cannot be loaded
 
     def plan(self, cell: Cell) -> PlannedCell:
-        """Return the cell with its key. Raises an error if its recipe or base model cannot be loaded."""
+        """Return the cell with its key. Raises an error if its rows, recipe or base model cannot be loaded."""
+        if cell.config in self.study.absent:
+            raise CotDistillError(
+                f"The release has no {cell.config}, because {self.study.absent[cell.config]} was missing in its build."
+            )
+        if cell.benchmark not in self.exemplars:
+            raise CotDistillError(f"The release has none of the study's configs of {cell.benchmark}.")
         path = find_file(cell.student, "training/recipes", ".yaml")
         recipe = recipe_arguments(path) | dict(cell.arguments)
-        base = base_hash(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
+        base = self._base(recipe["model_name_or_path"], recipe.get("model_revision") or "main")
         parts: dict[str, Any] = {
             "base": base,
             "template": recipe_template(recipe),
@@ -293,6 +251,16 @@ class _Planner:
         arguments += ["--output_dir", f"runs/cells/{key}"]
         words = round(self.words.get(cell.config, 0.0), 1)
         return PlannedCell(cell, key, arguments, records, words, group, recipe)
+
+    def _base(self, model: str, revision: str) -> str:
+        """Return the hash of a base model. A failure is not repeated: without a network, each takes half a minute."""
+        if (model, revision) not in self.failures:
+            try:
+                return base_hash(model, revision)
+            except (CotDistillError, OSError, ValueError) as error:
+                reason = str(error).strip().partition("\n")[0]
+                self.failures[model, revision] = CotDistillError(f"The base {model} cannot be loaded: {reason}")
+        raise self.failures[model, revision]
 
     def _changed(self, cell: Cell, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
         changed = dict(cell.arguments)

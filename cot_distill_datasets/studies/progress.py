@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.table import Table
 
 from ..messages import message
+from .estimates import training_seconds
 from .plan import Plan, PlannedCell
-from .status import status_table, training_seconds
+from .status import status_table
 
 
 EVALUATION_SECONDS = 30.0  # that a cell is expected to take beside its training

@@ -24,8 +24,9 @@ from pyarrow.compute import field
 
 from ..errors import CotDistillError
 from . import cells as worker
-from .plan import Plan, PlannedCell, write_questions
+from .plan import Plan, PlannedCell
 from .progress import Progress
+from .questions import write_questions
 from .records import outcomes, write_outcomes
 from .study import UNTRAINED, Study
 
@@ -49,7 +50,7 @@ def run_study(plan: Plan, *, keep: Keep = "all") -> dict[str, str]:
     if pending:
         _check_backend(plan.study)
     plan.records.mkdir(parents=True, exist_ok=True)
-    write_questions(plan)
+    write_questions(plan.folder, plan.questions)
     progress = Progress(plan, pending)
     if pending:
         ray = _start_ray()

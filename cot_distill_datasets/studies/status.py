@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
 from .cells import LEASE_SECONDS, is_trained, lease_file
+from .estimates import training_seconds, unplanned_seconds
 from .plan import SEPARATED_SHARE, Plan, PlannedCell
-from .records import read_record
-from .study import UNTRAINED, axis_texts
+from .study import axis_texts
 
 
 STATES = ("complete", "trained", "running", "waiting", "failed")
-# For students without a complete cell: floating-point operations per second that a training is assumed to reach on an
-# H100 (40 % of its bf16 peak) and on a CPU core, per parameter and token (Kaplan et al. 2020, arXiv 2001.08361), and
-# tokens of a row per supervised one.
-_GPU_SPEED, _CORE_SPEED, _OPERATIONS, _TOKENS_PER_SUPERVISED = 4e14, 5e10, 6, 3
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([mb])(?![a-z])")  # `smollm2-135m`, `llama-3.2-1b`; `bloom-1b1` counts as 1b
-_DEMO_PARAMETERS = 1e6
 
 
 def status(plan: Plan, planned: PlannedCell) -> str:
@@ -81,31 +74,24 @@ def plan_page(plan: Plan) -> str:
     hours = sum(training_seconds(plan, pending)) / 3600
     device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.cell_threads} CPU cores"
     lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
+    if plan.missing:
+        hours = unplanned_seconds(plan) / 3600
+        lines.append(f"{len(plan.missing)} more cells cannot be run yet: about {hours:.1f} hours (a rough estimate)")
     return "\n".join(lines)
 
 
 def notes(plan: Plan) -> list[str]:
-    """Return a line for each warning, and for each cell that cannot be run."""
-    missing = [f"missing: {name}: {reason}" for name, reason in plan.missing.items()]
+    """Return a line for each warning, and for each reason why cells cannot be run."""
+    missing = [f"missing: {line}" for line in by_reason(plan.missing)]
     return [f"warning: {warning}" for warning in plan.warnings] + missing
 
 
-def training_seconds(plan: Plan, cells: Sequence[PlannedCell]) -> list[float]:
-    """Return the seconds that the training of each cell is expected to take: 0 if its student is trained."""
-    speeds = {student: _seconds_per_token(plan, student) for student in {planned.cell.student for planned in cells}}
-    return [0.0 if is_trained(planned) else plan.tokens(planned) * speeds[planned.cell.student] for planned in cells]
-
-
-def _seconds_per_token(plan: Plan, student: str) -> float:
-    """Return the seconds of training per supervised token: measured by complete cells, or estimated from the size."""
-    seconds, tokens = 0.0, 0
-    for planned in plan.cells:
-        if planned.cell.student == student and planned.cell.config != UNTRAINED and plan.is_complete(planned):
-            _, facts = read_record(plan.record(planned, next(iter(planned.records))))
-            seconds, tokens = seconds + facts["provenance"]["train_seconds"], tokens + plan.tokens(planned)
-    if tokens:
-        return seconds / tokens
-    size = _SIZE.search(student)
-    parameters = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]] if size else _DEMO_PARAMETERS
-    speed = _GPU_SPEED * plan.study.gpus or _CORE_SPEED * plan.study.cell_threads
-    return _OPERATIONS * parameters * _TOKENS_PER_SUPERVISED / speed
+def by_reason(cells: Mapping[str, str]) -> list[str]:
+    """Return a line for each reason, with the first of its cells and the number of the others."""
+    names: dict[str, list[str]] = {}
+    for name, reason in cells.items():
+        names.setdefault(reason, []).append(name)
+    return [
+        f"{first} and {len(others)} more: {reason}" if others else f"{first}: {reason}"
+        for reason, (first, *others) in names.items()
+    ]

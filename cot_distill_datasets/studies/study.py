@@ -95,7 +95,8 @@ class Study:
 
     `margin` is in points of accuracy: arms that differ by less count as the same. `test_questions` is the number of
     test questions of an embedded benchmark (null: the task's own). `threads` are CPU threads of a cell (null: half of
-    the cores), `gpus` its share of a GPU (0: the CPU only; default: one GPU, if this machine has one).
+    the cores), `gpus` its share of a GPU (0: the CPU only; default: one GPU, if this machine has one). `absent` has
+    the configs that the release's manifest lists and the release lacks, each with its file.
     """
 
     name: str
@@ -110,11 +111,17 @@ class Study:
     backend: Literal["vllm", "hf"] = field(default_factory=lambda: "vllm" if find_spec("vllm") else "hf")
     threads: int | None = None
     gpus: float = field(default_factory=lambda: float(_has_gpu()))
+    absent: dict[str, str] = field(default_factory=dict)
 
     @property
     def trained(self) -> list[Cell]:
         """The cells that are trained."""
         return [cell for cell in self.cells if cell.config != UNTRAINED]
+
+    @property
+    def configs(self) -> list[str]:
+        """The configs of training rows that the release has."""
+        return [config for config in dict.fromkeys(cell.config for cell in self.trained) if config not in self.absent]
 
     @property
     def cell_threads(self) -> int:
@@ -127,10 +134,10 @@ class Study:
 
     def exemplar_config(self, benchmark: str) -> str:
         """Return the config whose first rows are the exemplars of the untrained base."""
-        cells = [cell for cell in self.trained if cell.benchmark == benchmark]
-        if self.reference in [cell.config for cell in cells]:
+        configs = [config for config in self.configs if ConfigName.parse(config).benchmark == benchmark]
+        if self.reference in configs:
             return str(self.reference)
-        return next((cell for cell in cells if not cell.is_baseline), cells[0]).config
+        return next((config for config in configs if config != answer_config(benchmark)), configs[0])
 
 
 def _has_gpu() -> bool:
@@ -139,7 +146,7 @@ def _has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-_SETTINGS = {name: hint for name, hint in get_type_hints(Study).items() if name not in ("name", "cells")}
+_SETTINGS = {name: hint for name, hint in get_type_hints(Study).items() if name not in ("name", "cells", "absent")}
 _ALLOWED = {"questions": ("shared", "own"), "budget": ("examples", "tokens"), "backend": ("vllm", "hf")}
 _LEAST = {"margin": 0, "test_questions": 1, "threads": 1, "gpus": 0}
 _MOST = {"gpus": 1}  # a cell is one process
@@ -159,8 +166,9 @@ def load_study(path: Path) -> Study:
     settings["tasks"] = [task for name in settings.get("tasks", []) for task in _tasks(path, name)]
     also = content.pop("also", [])
     check_type(f"The study {path}", "also", also, list[dict[str, Any]])
-    release = [stats.name for stats in require_release(Path(settings.get("dataset", RELEASE_NAME))).training]
-    cells = [cell for grid in ({}, *also) for cell in _cells(_axes(path, content | grid), release)]
+    release = require_release(Path(settings.get("dataset", RELEASE_NAME)))
+    known = [*(stats.name for stats in release.training), *release.absent]
+    cells = [cell for grid in ({}, *also) for cell in _cells(_axes(path, content | grid), known)]
     copies = [cell for number, cell in enumerate(cells) if cell in cells[:number] and not cell.is_baseline]
     if copies:
         raise CotDistillError(f"{path} names the cell {copies[0].name} twice: remove it from one of the grids.")
@@ -168,7 +176,7 @@ def load_study(path: Path) -> Study:
     for cell in cells:
         if (other := students.setdefault(cell.label, cell.student)) != cell.student:
             raise CotDistillError(f"{path} names two students {cell.label!r}, {other} and {cell.student}: rename one.")
-    study = Study(name=path.stem, cells=list(dict.fromkeys(cells)), **settings)
+    study = Study(name=path.stem, cells=list(dict.fromkeys(cells)), absent=release.absent, **settings)
     _check_reference(path, study)
     return study
 
@@ -196,9 +204,8 @@ def _tasks(path: Path, name: str) -> list[str]:
 
 def _check_reference(path: Path, study: Study) -> None:
     """Reject a reference that is not trained, and a budget of tokens without one reference for all cells."""
-    configs = dict.fromkeys(cell.config for cell in study.trained)
-    if study.reference is not None and study.reference not in configs:
-        near = nearest(study.reference, configs)
+    if study.reference is not None and study.reference not in study.configs:
+        near = nearest(study.reference, study.configs)
         raise CotDistillError(f"{path}: `reference: {study.reference}` is not among the configs: use {near}.")
     if study.budget == "tokens":
         if study.reference is None:

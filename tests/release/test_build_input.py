@@ -165,7 +165,9 @@ def test_a_config_without_rows_is_skipped(tmp_path: Path, small_upstream: Path, 
     assert list(_release(tmp_path / "out").left_out) == ["gpt4o-l1-svamp"]
 
 
-@pytest.mark.parametrize("response", ["", " The answer is <answer>"])  # the second one is in three files of the release
+@pytest.mark.parametrize(
+    "response", ["", " The answer is <answer>"]
+)  # the second one is in three files of the release
 def test_a_response_without_text_is_dropped_where_it_would_be_the_completion(
     tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path, response: str
 ) -> None:

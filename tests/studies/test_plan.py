@@ -14,7 +14,8 @@ from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.studies import keys as key_parts
 from cot_distill_datasets.studies import plan as plans
 from cot_distill_datasets.studies.checks import check_plan
-from cot_distill_datasets.studies.plan import Plan, make_plan, write_questions
+from cot_distill_datasets.studies.plan import Plan, make_plan
+from cot_distill_datasets.studies.questions import write_questions
 from cot_distill_datasets.studies.study import load_study
 from cot_distill_datasets.training.data import load_rows
 
@@ -145,6 +146,20 @@ def test_a_student_whose_recipe_cannot_be_used_is_missing_and_the_rest_is_planne
     assert len(made.missing) == 4 and all("bad.yaml" in reason for reason in made.missing.values())
 
 
+def test_configs_whose_files_were_missing_in_the_build_are_missing_cells(study_file: StudyFile) -> None:
+    path = study_file(configs=["oracle-l3-arith", "gpt4o-l*-svamp"], dataset="own")
+    index = shutil.copytree("eit/cot-distill", "own") / Path("release.json")
+    absent = {"gpt4o-l3-svamp": "SVAMP_level3.json", "answer-svamp": "SVAMP.json", "gpt4o-l4-aqua": "aqua.json"}
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"absent": absent}))
+    made = make_plan(load_study(path), Path("out"))
+    assert [planned.cell.benchmark for planned in made.cells] == ["arith"] * 4
+    assert {name: file for name, reason in made.missing.items() for file in absent.values() if file in reason} == {
+        "demo.gpt4o-l3-svamp.seed1": "SVAMP_level3.json", "demo.answer-svamp.seed1": "SVAMP.json",
+    }  # fmt: skip
+    bases = {"demo.untrained.0shot.svamp", "demo.untrained.4shot.svamp"}
+    assert {name for name in made.missing if "untrained" in name} == bases
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"arith": 5}', '{"arith": [1]}', '{"arith": ["a", "b", "c"]}'])
 def test_shared_questions_that_cannot_be_used_are_rejected_in_one_line(study_file: StudyFile, content: str) -> None:
     Path("out").mkdir()
@@ -188,7 +203,7 @@ def test_all_configs_train_on_the_questions_they_share(plan: Callable[..., Plan]
 def test_a_config_that_would_shrink_the_shared_questions_is_rejected_with_its_cost(study_file: StudyFile) -> None:
     study, out = load_study(study_file(seeds=[1, 2, 3])), Path("out")
     first = make_plan(study, out)
-    write_questions(first)
+    write_questions(first.folder, first.questions)
     ids = first.questions["arith"]
     (out / "questions.json").write_text(json.dumps({"arith": ["arith-of-a-config-that-was-wider", *ids]}))
     with pytest.raises(CotDistillError, match="lacks 1 of the 65") as error:

@@ -4,14 +4,10 @@ import os
 from collections.abc import Callable
 
 import pytest
-from outcomes import answer_rows
-from support import make_provenance
 
 from cot_distill_datasets.studies import progress
-from cot_distill_datasets.studies import status as statuses
 from cot_distill_datasets.studies.cells import LEASE_SECONDS, lease, lease_file
 from cot_distill_datasets.studies.plan import Plan
-from cot_distill_datasets.studies.records import read_record, write_record
 from cot_distill_datasets.studies.status import plan_page, status
 
 
@@ -52,29 +48,6 @@ def test_a_cell_runs_as_long_as_its_worker_renews_the_lease(plan: Callable[..., 
         os.utime(lease_file(planned), (then, then))
         assert status(plan(), planned) == "waiting"
     assert status(plan(), planned) == "waiting"
-
-
-def test_a_trained_student_takes_no_more_training(plan: Callable[..., Plan]) -> None:
-    made = plan()
-    *_, cot, answer = made.cells
-    before = statuses.training_seconds(made, [cot, answer])
-    cot.student.mkdir(parents=True)
-    make_provenance(config=cot.cell.config).write(cot.student)
-    assert statuses.training_seconds(made, [cot, answer]) == [0, before[1]] and before[0] > before[1] > 0
-
-
-def test_the_hours_are_measured_once_for_each_student(
-    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = plan(seeds=[1, 2, 3])
-    (first, *_) = (planned for planned in made.cells if planned.cell.config == "oracle-l3-arith")
-    facts = {"provenance": {"train_seconds": 36.0 * made.tokens(first)}}  # 0.01 hours per token
-    write_record(made.record(first, "cot_arith"), answer_rows([True]), facts)
-    paths = []
-    monkeypatch.setattr(statuses, "read_record", lambda path: paths.append(path) or read_record(path))
-    tokens = sum(made.tokens(planned) for planned in made.cells if planned != first)
-    assert f"about {tokens / 100:.1f} hours" in plan_page(made)
-    assert paths == [made.record(first, "cot_arith")]
 
 
 def test_the_time_left_counts_the_trainings_that_are_left(

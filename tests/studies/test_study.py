@@ -1,5 +1,7 @@
 """Study files: which cells they mean, and which mistakes are named."""
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from support import ROOT
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.files import resource
+from cot_distill_datasets.names import ConfigName
+from cot_distill_datasets.sources.manifest import read_manifest
 from cot_distill_datasets.studies.study import UNTRAINED, load_study
 
 
@@ -160,7 +165,31 @@ def test_a_file_that_is_no_study_is_rejected(study_file: StudyFile, content: str
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in resource("training/studies").glob("*.yaml")))
-def test_every_shipped_study_of_the_embedded_benchmark_can_be_read(study_file: StudyFile, name: str) -> None:
+@pytest.fixture
+def paper_files(study_file: StudyFile) -> list[ConfigName]:
+    """The configs of the paper's files, none of which is in the release `out/paper`."""
     study_file()
+    configs = [entry.config for entry in read_manifest(ROOT / "tests/data/upstream/data")[0]]
+    configs.append(ConfigName.parse("gpt4o-l6-rar-aqua"))  # a format at another level than the stand-in has
+    index = shutil.copytree("eit/cot-distill", "out/paper") / Path("release.json")
+    absent = {str(config): "file.json" for config in configs}
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"absent": absent}))
+    return configs
+
+
+@pytest.mark.usefixtures("paper_files")
+@pytest.mark.parametrize("name", sorted(path.stem for path in resource("training/studies").glob("*.yaml")))
+def test_every_shipped_study_can_be_read(name: str) -> None:
     assert load_study(resource(f"training/studies/{name}.yaml")).trained
+
+
+def test_the_study_of_the_paper_has_every_config_at_both_learning_rates(paper_files: list[ConfigName]) -> None:
+    study = load_study(resource("training/studies/paper.yaml"))
+    plain = {str(config) for config in paper_files if config.format == "cot"}
+    rates = {cell.axes for cell in study.trained}
+    assert rates == {(("learning_rate", "5e-05"),), (("learning_rate", "3e-05"),)}
+    cells = {(cell.label, cell.config, cell.axes) for cell in study.trained}
+    students = {label for label, _, _ in cells}
+    assert len(students) == 7 and {(s, c, r) for s in students for c in plain for r in rates} <= cells
+    formats = {(s.split("-")[0], ConfigName.parse(c).granularity) for s, c, _ in cells if c not in plain}
+    assert formats == {("bloom", 3), ("gemma", 5), ("gemma", 6)}
