@@ -86,7 +86,7 @@ def _encodable(text: str) -> str:
 
 def _require_complete(sources: list[Source]) -> None:
     reasons = [reason for source in sources for reason in source.skipped.values()]
-    reasons += [f"{file} is missing." for source in sources for file in source.missing.values()]
+    reasons += [f"{name}: {file} is missing." for source in sources for name, file in source.missing.items()]
     if reasons:
         raise CotDistillError("\n".join([f"--strict found {len(reasons)} problems:", *reasons]))
 

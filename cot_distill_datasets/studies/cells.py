@@ -244,7 +244,6 @@ def _facts(planned: PlannedCell, student: Any, task: str, result: dict[str, Any]
         "task_version": result["versions"][task],
         "evaluation": result["cot_distill"],
         "provenance": dataclasses.asdict(provenance) if provenance else None,
-        "words": planned.words,
         "losses": read_losses(student.folder),
     }
 

@@ -170,7 +170,7 @@ class _Scheduler:
     def _places(self) -> int:
         """Return how many cells the cluster can hold at once."""
         gpus, nodes = self.plan.study.gpus, [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        places = sum(_places(node, self.threads, gpus) for node in nodes)
+        places = sum(_cells_at_once(node, self.threads, gpus) for node in nodes)
         if not places:
             raise CotDistillError(
                 f"No node has the {self.threads} CPU cores and {gpus:g} GPUs that each cell needs: change `threads` "
@@ -256,7 +256,7 @@ def students_per_task(students: int, places: int) -> int:
     return math.ceil(students / max(tasks, 1))
 
 
-def _places(node: Mapping[str, float], cores: int, gpus: float) -> int:
+def _cells_at_once(node: Mapping[str, float], cores: int, gpus: float) -> int:
     """Return how many cells a node can hold at once."""
     places = node.get("CPU", 0) // cores
     return int(min(places, node.get("GPU", 0) / gpus)) if gpus else int(places)
