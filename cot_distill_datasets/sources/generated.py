@@ -1,0 +1,161 @@
+"""Stores of generated CoT as a source of rows: what a teacher answered, one JSON line per answer.
+
+    annotations/qwen3_32b/answers.jsonl    the store of the teacher `qwen3_32b`, which only grows
+
+A key is the hash of a request (model, parameters, messages, sample). The latest line of a key counts. A last line
+without its line break was torn by a kill, and does not count.
+"""
+
+import dataclasses
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..benchmarks import BENCHMARKS
+from ..errors import CotDistillError
+from ..files import atomic_write
+from ..grading.answers import equivalent
+from ..names import TEACHERS, ConfigName
+from ..schema import ConfigRows, Golds, Row, Source, cot_row, question_id
+from .manifest import SURROGATE
+from .repairs import repair_text
+from .responses import concludes_otherwise, read_response, without_thinking_tags
+
+
+ANSWERS = "answers.jsonl"  # the file of a store
+PROMPTS = "prompts"  # the folder of a store with its prompts
+KEPT = "kept"
+# What `reason` says of an answer.
+REASONS = {
+    KEPT: "complete, and its conclusion is the gold",
+    "wrong": "its conclusion is not the gold, or it states a second one",
+    "truncated": "the token limit cut it off (`finish_reason: length`)",
+    "empty": "no text, or no reasoning before its conclusion",
+    "refused": "the model or its provider refused",
+    "unreadable": "no conclusion can be read",
+}
+# What each format looks like. Of GPT-4o's 699 texts on SVAMP at level 3 in the paper's release, 99% of least-to-most
+# have two questions (plain CoT: 0%), and 99.9% of symbolic CoT two symbols or definitions (plain CoT: 3%). Our prompt
+# asks for the words that open a rephrased question.
+_SYMBOL = r"(?:[∃∀∴∵⇒→∧∨¬≡≠≤≥∈]|(?<![\w.$])[A-Za-z](?:\w{0,2}|\w*_\w+)(?:\(\w+\))? ?:?= )"
+_SHAPES = {
+    "cot": re.compile(""),
+    "l2m": re.compile(r"(?s)(?:\?(?=\s|$).*){2}"),
+    "rar": re.compile(r"(?i)\A\W*in other words\b"),
+    "symbolic": re.compile(rf"(?s)(?:{_SYMBOL}.*?){{2}}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a teacher answered to one request: a line of a store. `seconds` is how long the request took."""
+
+    key: str
+    config: str
+    id: str  # of the question
+    question: str
+    choices: list[str]
+    gold: str
+    gold_in_prompt: bool
+    prompt_hash: str
+    sample: int
+    model: str
+    parameters: dict[str, Any]
+    text: str
+    finish_reason: str | None
+    refusal: str | None
+    prompt_tokens: int | None  # null: the server did not count them
+    output_tokens: int | None
+    seconds: float
+
+    def line(self) -> str:
+        """Return the line of a store, with its line break. It is ASCII: a model may write a lone surrogate."""
+        return json.dumps(dataclasses.asdict(self)) + "\n"
+
+
+def read_answers(store: Path) -> Iterator[Answer]:
+    """Yield the answers of a store in the order of its lines, also those that a later line replaces.
+
+    Raises CotDistillError, which names the line, if one is not an answer.
+    """
+    return (answer for _, answer in _read_lines(store))
+
+
+def _read_lines(store: Path) -> Iterator[tuple[int, Answer]]:
+    """Yield the position of each line in bytes, and its answer."""
+    path, position = store / ANSWERS, 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                try:
+                    yield position, Answer(**json.loads(line))
+                except (ValueError, TypeError) as error:
+                    raise CotDistillError(
+                        f"{path}: line {number} is not an answer ({error}): remove it, and its request is sent again."
+                    ) from error
+            position += len(line)
+
+
+def latest_positions(store: Path) -> dict[str, dict[str, int]]:
+    """Return, by config and key, the position in bytes of each line that counts. Raises as `read_answers` does."""
+    positions: dict[str, dict[str, int]] = defaultdict(dict)
+    for position, answer in _read_lines(store):
+        positions[answer.config][answer.key] = position
+    return positions
+
+
+def load_answers(store: Path, positions: dict[str, int]) -> Iterator[Answer]:
+    """Yield the answers at the positions of one config, in the order of the file."""
+    with (store / ANSWERS).open("rb") as file:
+        for position in sorted(positions.values()):
+            file.seek(position)
+            yield Answer(**json.loads(file.readline()))
+
+
+def write_prompt(store: Path, prompt_hash: str, template: list[dict[str, str]]) -> None:
+    """Keep a prompt beside the answers to it, for the dataset card: the prompt files may change later."""
+    path = store / PROMPTS / f"{prompt_hash}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps(template, indent=1, ensure_ascii=False) + "\n")
+
+
+def has_shape(format: str, text: str) -> bool:
+    """Whether a text looks like its format: sub-questions, a rephrased question, symbols; plain CoT may be any."""
+    return _SHAPES[format].search(text) is not None
+
+
+def reason(answer: Answer) -> str:
+    """Return why an answer is kept or not: one of `REASONS`. The default edition keeps exactly what is `kept`."""
+    return _judge(answer, answer.gold)[0]
+
+
+def _judge(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
+    """Return the reason, and the values of `cot_row` that come from the text (none if there is no usable text)."""
+    if answer.refusal or answer.finish_reason == "content_filter":
+        return "refused", {}
+    if answer.finish_reason == "length":
+        return "truncated", {}
+    if SURROGATE.search(answer.text):  # UTF-8 cannot encode it
+        return "unreadable", {}
+    kind = BENCHMARKS[ConfigName.parse(answer.config).benchmark].answer_kind
+    text, repairs = repair_text(answer.text)
+    rationale, stated, flags = read_response(text, gold, kind, answer.choices)
+    values = {
+        "rationale": rationale,
+        "teacher_answer": stated,
+        "teacher_text": without_thinking_tags(text),
+        "flags": list(dict.fromkeys([*repairs, *flags])),
+    }
+    if not rationale:
+        return "empty", values
+    if stated is None:
+        return "unreadable", values
+    if not equivalent(stated, gold, kind) or concludes_otherwise(rationale, stated, kind, answer.choices):
+        return "wrong", values
+    return KEPT, values
