@@ -42,6 +42,8 @@ COLUMNS = {
     "gold_in_prompt": (Value("bool"), "whether the teacher was shown the gold; null if unknown"),
     "prompt_hash": (Value("string"), "hash of the prompt of generated CoT, else null"),
     "sample": (Value("int32"), "sample number of generated CoT, else null"),
+    "model": (Value("string"), "the model that was asked for generated CoT, else null"),
+    "parameters": (Value("string"), "its sampling parameters, as JSON, else null"),
     "flags": (List(Value("string")), "repairs made to the row, and findings about it"),
     "source": (Value("string"), "where it was read: `data/gsm8k_gemini_level1_ranked.json#123`"),
 }
@@ -60,6 +62,16 @@ class Gold(NamedTuple):
     answer: str | None
     released: str
     repairs: list[str]
+
+
+class Generation(NamedTuple):
+    """How the CoT of a row was generated: columns of the row, null where it is not known."""
+
+    gold_in_prompt: bool | None = None
+    prompt_hash: str | None = None
+    sample: int | None = None
+    model: str | None = None
+    parameters: str | None = None  # JSON
 
 
 class ConfigRows(NamedTuple):
@@ -82,6 +94,7 @@ class Source:
     golds: dict[str, Gold] = field(default_factory=dict)  # by question id
     missing: dict[str, str] = field(default_factory=dict)  # config → its file, which is listed but not there
     skipped: dict[str, str] = field(default_factory=dict)  # config, or another name of the source → the reason
+    prompts: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # of generated CoT, by prompt hash
 
 
 # Flags that describe a row. Flags that say what was changed in it are `sources.repairs.REPAIRS`.
@@ -134,9 +147,7 @@ def cot_row(
     source: str,
     flags: Sequence[str] = (),
     teacher_text: str | None = None,
-    gold_in_prompt: bool | None = None,
-    prompt_hash: str | None = None,
-    sample: int | None = None,
+    generation: Generation | None = None,
 ) -> Row | None:
     """Return one training row, or None if it has neither a gold `answer` nor a `teacher_answer` to close with.
 
@@ -160,9 +171,7 @@ def cot_row(
         "is_correct": _is_correct(teacher_answer, answer, config.benchmark),
         "prompt": [{"role": "user", "content": layout(question, choices)}],
         "completion": [{"role": "assistant", "content": completion_text(rationale, closing)}],
-        "gold_in_prompt": gold_in_prompt,
-        "prompt_hash": prompt_hash,
-        "sample": sample,
+        **(generation or Generation())._asdict(),
         "flags": [*flags, *(name for name, applies in findings.items() if applies)],
         "source": source,
         "teacher_text": teacher_text,

@@ -1,5 +1,6 @@
 """Pages and cards rendered from the Jinja templates in `cards/`, and the text of others in them."""
 
+import re
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -10,7 +11,7 @@ from .files import resource
 def render_page(template: str, **variables: Any) -> str:
     """Return the page of a template in `cards/`. An undefined variable is an error, not a gap."""
     environment = Environment(undefined=StrictUndefined)
-    environment.filters |= {"code": code, "line": one_line, "printable": printable}
+    environment.filters |= {"code": code, "fenced": fenced, "line": one_line, "printable": printable}
     return environment.from_string(resource(f"cards/{template}").read_text(encoding="utf-8")).render(variables)
 
 
@@ -30,6 +31,12 @@ def printable(text: str) -> str:
 def code(text: Any) -> str:
     """Return a name as a Markdown code span that fits in a table's cell."""
     return "`" + printable(str(text)).replace("\n", " ").replace("`", "'").replace("|", "\\|") + "`"
+
+
+def fenced(text: str) -> str:
+    """Return a text as a Markdown code block that nothing in it can close."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)))
+    return f"{fence}text\n{printable(text)}\n{fence}"
 
 
 def one_line(text: str) -> str:

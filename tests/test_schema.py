@@ -1,6 +1,6 @@
 from cot_distill_datasets import ConfigName
 from cot_distill_datasets.benchmarks import EvalItem, layout
-from cot_distill_datasets.schema import FEATURES, cot_row, eval_row, question_id
+from cot_distill_datasets.schema import FEATURES, Generation, cot_row, eval_row, question_id
 
 
 CONFIG = ConfigName.parse("gpt4o-l5-svamp")
@@ -49,11 +49,11 @@ def test_options_are_printed_one_per_line() -> None:
 
 
 def test_a_row_keeps_the_teachers_text_and_the_facts_of_generation() -> None:
+    facts = Generation(False, "ab12", 3, "org/tiny", '{"temperature": 0.7}')
     row = cot_row(
         CONFIG, "2 + 2?", [], "4", rationale="Add.", teacher_answer="4", source="x", teacher_text="Add. It is 4",
-        gold_in_prompt=False, prompt_hash="ab12", sample=3,
+        generation=facts,
     )  # fmt: skip
     assert row is not None
-    assert (row["teacher_text"], row["gold_in_prompt"], row["prompt_hash"], row["sample"]) == (
-        "Add. It is 4", False, "ab12", 3,
-    )  # fmt: skip
+    assert row["teacher_text"] == "Add. It is 4"
+    assert Generation(*(row[name] for name in Generation._fields)) == facts

@@ -18,6 +18,7 @@ def add_dataset_commands(commands: Any) -> None:
         "--upstream", type=filled_text, metavar="DIR|URL", help="checkout of the paper's release, or its URL to clone"
     )
     build.add_argument("--benchmarks", type=usable_path, metavar="DIR", help="folder of the test sets")
+    build.add_argument("--annotations", type=usable_path, metavar="DIR", help="folder of the stores of new teachers")
     build.add_argument(
         "--out", type=usable_path, default=Path(RELEASE_NAME), metavar="DIR", help="default: %(default)s"
     )
@@ -51,7 +52,7 @@ def _build(options: argparse.Namespace) -> int:
     from ..release.build import build
 
     release = build(
-        options.out.resolve(), options.upstream, options.benchmarks,
+        options.out.resolve(), options.upstream, options.benchmarks, options.annotations,
         edition=options.edition, strict=options.strict, unchecked=options.unchecked,
     )  # fmt: skip
     for stats in release.configs:

@@ -2,6 +2,7 @@
 
 cot-distill build
 cot-distill build --upstream ../shared/upstream --benchmarks ../shared/benchmarks
+cot-distill build --annotations annotations
 """
 
 import gc
@@ -18,7 +19,7 @@ from ..grading.answers import GRADER_VERSION
 from ..messages import progress
 from ..names import ConfigName, eval_config
 from ..schema import ConfigRows, Golds, Source, eval_row
-from ..sources import arith, manifest, upstream
+from ..sources import arith, generated, manifest, upstream
 from ..sources.test_splits import read_test_splits
 from .card import write_dataset_card
 from .editions import DEFAULT_EDITION, Edition
@@ -30,6 +31,7 @@ def build(
     out: Path,
     upstream_source: str | Path | None = None,
     benchmarks: Path | None = None,
+    annotations: Path | None = None,
     *,
     edition: str = DEFAULT_EDITION.name,
     strict: bool = False,
@@ -38,10 +40,10 @@ def build(
     """Write the release folder `out` in one edition, atomically, and return its index.
 
     It holds the embedded benchmark, and the other benchmarks' rows in the paper's release (`upstream_source`: a
-    checkout, or its URL to clone) and test sets in the folder `benchmarks`. A file that cannot be read is named in
-    `Release.left_out` and the rest is written; with `strict` an unreadable or missing file is an error instead. A
-    benchmark without a test split is skipped unless `unchecked`. Raises CotDistillError if an input folder is missing,
-    or if `out` has other content than a release of this edition.
+    checkout, or its URL to clone), the kept answers in the stores below `annotations`, and test sets in the folder
+    `benchmarks`. A file that cannot be read is named in `Release.left_out` and the rest is written; with `strict` an
+    unreadable or missing file is an error instead. A benchmark without a test split is skipped unless `unchecked`.
+    Raises CotDistillError if an input folder is missing, or if `out` has other content than a release of this edition.
     """
     chosen = Edition.parse(edition)
     require_writable_release(out, chosen)
@@ -53,9 +55,9 @@ def build(
         names = [name for name, split in TEST_SPLITS.items() if split.embedded or checkout or benchmarks]
         splits, unreadable = read_test_splits(names, benchmarks, checkout, hub=checkout is not None)
         sources = [arith.source(), Source(skipped=unreadable)]
-        if data:
-            needed = BENCHMARKS if chosen.keeps_test_questions or unchecked else splits
-            sources.append(upstream.source(data, needed))
+        needed = BENCHMARKS if chosen.keeps_test_questions or unchecked else splits
+        sources += [upstream.source(data, needed)] if data else []
+        sources += [generated.source(annotations, needed)] if annotations else []
         if strict:
             _require_complete(sources)
         staged = stack.enter_context(atomic_dir(out))
@@ -76,7 +78,9 @@ def _index(sources: list[Source], edition: Edition, configs: list[ConfigStats], 
     absent = {name: file for source in sources for name, file in sorted(source.missing.items())}
     left_out = {_encodable(name): _encodable(reason) for source in sources for name, reason in source.skipped.items()}
     unchecked = sorted({config.benchmark for source in sources for config in source.readers} - set(tested))
-    return Release(version("cot-distill"), edition, GRADER_VERSION, configs, absent, left_out, unchecked)
+    used = {way["prompt_hash"] for stats in configs for way in stats.generation}
+    prompts = {hash_: text for source in sources for hash_, text in source.prompts.items() if hash_ in used}
+    return Release(version("cot-distill"), edition, GRADER_VERSION, configs, absent, left_out, unchecked, prompts)
 
 
 def _encodable(text: str) -> str:

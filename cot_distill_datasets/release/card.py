@@ -12,7 +12,7 @@ from ..licenses import teacher_terms
 from ..names import EVAL_PREFIX, HOME_PAGE, RELEASE_NAME, TEACHERS
 from ..schema import COLUMNS, FINDINGS
 from ..sources.repairs import REPAIRS
-from ..templates import render_card
+from ..templates import code, render_card
 from .editions import EDITIONS
 from .folder import DROPPED, Release
 
@@ -51,12 +51,19 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         kept=sum((Counter(stats.kept_flags) for stats in release.training), Counter()),
         alias=next((config for config in names if config.alias), None),
         dropped=sum((Counter(stats.dropped) for stats in release.training), Counter()),
-        teachers={name: (TEACHERS.get(name, name), teacher_terms(name)) for name in teachers},
+        teachers={name: (_description(name, release), teacher_terms(name)) for name in teachers},
         from_paper=any(not BENCHMARKS[config.benchmark].embedded for config in names),
         lowest=min(agreements, default=None),
         highest=max(agreements, default=None),
         changelog=_changelog(),
     ).save(folder / "README.md")
+
+
+def _description(teacher: str, release: Release) -> str:
+    """Return who a teacher is: for a new one, the models that were asked."""
+    configs = (stats for stats in release.training if stats.config.teacher == teacher)
+    models = sorted({way["model"] for stats in configs for way in stats.generation})
+    return TEACHERS.get(teacher) or ", ".join(map(code, models)) or teacher
 
 
 def _changelog() -> dict[str, list[str]]:

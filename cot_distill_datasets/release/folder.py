@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,8 @@ import pyarrow.parquet as pq
 from ..errors import CotDistillError
 from ..files import is_empty, recover
 from ..names import ConfigName
-from ..schema import FEATURES, FINDINGS, ConfigRows, Row
+from ..schema import FEATURES, FINDINGS, ConfigRows, Generation, Row
+from ..sources import generated
 from .editions import Edition
 from .selection import EXCLUDED_FLAGS
 
@@ -43,11 +45,12 @@ _STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
 DROPPED = {
     "other_teacher": "filed under one teacher but written by another",
     "no_answer": "neither a gold nor a conclusion",
-    "empty": "the teacher's text is empty, or only a tag of the prompt",
+    "empty": "the teacher's text is empty, or only a tag of the prompt, or a new teacher's without reasoning",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
     **{flag: FINDINGS[flag] for flag in EXCLUDED_FLAGS},
     "unaligned": "another level of the teacher lacks the question, or the config repeats it",
+    **generated.DROPPED,
 }
 
 
@@ -66,6 +69,7 @@ class ConfigStats:
     agreement: float | None = None  # share of the rows read with a gold and a conclusion where the two are equal
     mean_words: float = 0.0
     mean_steps: float = 0.0
+    generation: list[dict[str, Any]] = field(default_factory=list)  # how its rows were generated, see `_generation`
 
     @property
     def config(self) -> ConfigName:
@@ -84,6 +88,7 @@ class Release:
     absent: dict[str, str]  # config → its file, which the manifest lists and the checkout lacks
     left_out: dict[str, str]  # config → why it was skipped
     unchecked: list[str]  # benchmarks without a test split, so not checked for leaks
+    prompts: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # of generated CoT, by prompt hash
 
     @property
     def default(self) -> str:
@@ -130,10 +135,20 @@ def write_config(
     file, dropped = str(path.relative_to(folder)), dict(Counter(read.dropped) + Counter(dropped))
     flags, kept_flags = _flags(read.rows), _flags(rows)
     graded = [row["is_correct"] for row in read.rows if row["is_correct"] is not None and row["teacher"] != "answer"]
+    # Of generated CoT, the source drops what is wrong, and the other correct samples of a question.
+    graded += [False] * read.dropped.get("contradicting", 0) + [True] * read.dropped.get("other_sample", 0)
     agreement = round(statistics.fmean(graded), 6) if graded else None
     return ConfigStats(
-        name, split, file, read.rows_in, len(rows), dropped, flags, kept_flags, agreement, *mean_lengths(rows)
-    )
+        name, split, file, read.rows_in, len(rows), dropped, flags, kept_flags, agreement, *mean_lengths(rows),
+        _generation(rows),
+    )  # fmt: skip
+
+
+def _generation(rows: list[Row]) -> list[dict[str, Any]]:
+    """Return the ways in which the rows of a config were generated, each with its number of rows; none for others."""
+    columns = [name for name in Generation._fields if name != "sample"]
+    ways = Counter(tuple((name, row[name]) for name in columns) for row in rows if row["model"] is not None)
+    return [dict(way) | {"rows": count} for way, count in sorted(ways.items(), key=str)]
 
 
 def is_unchanged(path: Path, content: bytes) -> bool:

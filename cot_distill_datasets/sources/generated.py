@@ -10,10 +10,9 @@ import dataclasses
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from ..errors import CotDistillError
 from ..files import atomic_write
 from ..grading.answers import equivalent
 from ..names import TEACHERS, ConfigName
-from ..schema import ConfigRows, Golds, Row, Source, cot_row, question_id
+from ..schema import ConfigRows, Generation, Golds, Row, Source, cot_row, question_id
 from .manifest import SURROGATE
 from .repairs import repair_text
 from .responses import concludes_otherwise, read_response, without_thinking_tags
+from .test_splits import no_test_split
 
 
 ANSWERS = "answers.jsonl"  # the file of a store
@@ -40,6 +40,13 @@ REASONS = {
     "refused": "the model or its provider refused",
     "unreadable": "no conclusion can be read",
 }
+# Why the dataset card says that an answer was dropped, if no other source drops a row for that reason.
+DROPPED = {
+    "truncated": "the token limit cut off the teacher's text",
+    "refused": "the teacher or its provider refused to answer",
+    "other_sample": "another sample of the question is kept",
+}
+_DROPPED_AS = {"wrong": "contradicting", "unreadable": "no_conclusion"}  # the names of `release.folder.DROPPED`
 # What each format looks like. Of GPT-4o's 699 texts on SVAMP at level 3 in the paper's release, 99% of least-to-most
 # have two questions (plain CoT: 0%), and 99.9% of symbolic CoT two symbols or definitions (plain CoT: 3%). Our prompt
 # asks for the words that open a rephrased question.
@@ -159,3 +166,81 @@ def _judge(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
     if not equivalent(stated, gold, kind) or concludes_otherwise(rationale, stated, kind, answer.choices):
         return "wrong", values
     return KEPT, values
+
+
+def source(folder: Path, benchmarks: Collection[str]) -> Source:
+    """Return a reader for each config in the stores below `folder`, and the prompts that the stores keep.
+
+    A store that cannot be read is skipped, and so are the configs of other benchmarks than `benchmarks` (those with a
+    test split) and of another teacher than the store's name. Raises CotDistillError if `folder` has no store.
+    """
+    result = Source()
+    stores = sorted(path.parent for path in folder.glob(f"*/{ANSWERS}"))
+    if not stores:
+        raise CotDistillError(f"{folder} has no store: pass the folder that holds `TEACHER/{ANSWERS}`.")
+    for store in stores:
+        try:
+            positions = latest_positions(store)
+            result.prompts |= read_prompts(store)
+        except (CotDistillError, OSError) as error:
+            result.skipped[store.name] = str(error)
+            continue
+        for name, places in positions.items():
+            try:
+                config = _config(name, store, benchmarks)
+                result.readers[config] = partial(_read_rows, store, config, places)
+            except CotDistillError as error:
+                result.skipped[name] = str(error)
+    return result
+
+
+def read_prompts(store: Path) -> dict[str, list[dict[str, str]]]:
+    """Return the prompts of a store by hash. Raises CotDistillError if one cannot be read."""
+    prompts = {}
+    for path in sorted((store / PROMPTS).glob("*.json")):
+        try:
+            prompts[path.stem] = [
+                {"role": str(turn["role"]), "content": str(turn["content"])}
+                for turn in json.loads(path.read_text(encoding="utf-8"))
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise CotDistillError(f"{path} is not a prompt ({error!r}): remove it.") from error
+    return prompts
+
+
+def _config(name: str, store: Path, benchmarks: Collection[str]) -> ConfigName:
+    config = ConfigName.parse(name)
+    if config.teacher in TEACHERS:
+        raise CotDistillError(f"the teacher `{config.teacher}` has a source of its own: give the store another name.")
+    if config.teacher != store.name:
+        raise CotDistillError(f"its store is the folder `{store.name}`: rename that to `{config.teacher}`.")
+    if config.benchmark not in benchmarks:
+        raise CotDistillError(no_test_split(config.benchmark))
+    return config
+
+
+def _read_rows(store: Path, config: ConfigName, positions: dict[str, int], golds: Golds) -> ConfigRows:
+    """Return one row for each question with a kept answer: of the lowest sample, and of equals the latest.
+
+    The rows are in the order of their ids, because answers arrive in any order.
+    """
+    kept: dict[str, tuple[int, Row]] = {}
+    dropped = Counter[str]()
+    for answer in load_answers(store, positions):
+        id_ = question_id(config.benchmark, answer.question, answer.choices)
+        known = golds.get(id_)
+        gold = known.answer if known and known.answer else answer.gold
+        why, values = _judge(answer, gold)
+        if why != KEPT:
+            dropped[_DROPPED_AS.get(why, why)] += 1
+            continue
+        dropped["other_sample"] += id_ in kept
+        if id_ not in kept or answer.sample <= kept[id_][0]:
+            facts = answer.gold_in_prompt, answer.prompt_hash, answer.sample, answer.model
+            row = cot_row(
+                config, answer.question, answer.choices, gold, source=f"{store.name}/{ANSWERS}#{answer.key[:16]}",
+                generation=Generation(*facts, json.dumps(answer.parameters, sort_keys=True)), **values,
+            )  # fmt: skip
+            assert row is not None  # it has a gold
+            kept[id_] = answer.sample, row
+    return ConfigRows([kept[id_][1] for id_ in sorted(kept)], len(positions), dict(+dropped))

@@ -54,6 +54,12 @@ def read_test_splits(
     return splits, unreadable
 
 
+def no_test_split(benchmark: str) -> str:
+    """Return why the configs of a benchmark without a test split are skipped."""
+    reason = f"no test split of {benchmark} is available"
+    return f"{reason}: pass --benchmarks, or pass --unchecked to keep rows that may leak."
+
+
 def embedded_split(name: str, count: int | None = None) -> list[EvalItem]:
     """Return the test split of an embedded benchmark, which is generated, or `count` test questions."""
     return {"arith": arith.eval_items}[name](count)

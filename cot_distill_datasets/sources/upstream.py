@@ -19,6 +19,7 @@ from .questions import parse_question
 from .records import load_records
 from .repairs import repair_gold, repair_text
 from .responses import concludes_otherwise, read_response, without_thinking_tags
+from .test_splits import no_test_split
 
 
 GOLD_TEACHER = "answer"  # its files hold the golds
@@ -43,10 +44,7 @@ def source(data: Path, benchmarks: Collection[str]) -> Source:
             if not data_path(entry, data).is_file():
                 result.missing[name] = entry.file_name
             elif benchmark not in benchmarks:
-                result.skipped[name] = (
-                    f"no test split of {benchmark} is available: pass --benchmarks, or pass --unchecked to keep rows "
-                    "that may leak."
-                )
+                result.skipped[name] = no_test_split(benchmark)
             elif benchmark in broken:
                 result.skipped[name] = f"its golds cannot be read: {broken[benchmark]}"
             else:
