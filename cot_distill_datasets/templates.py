@@ -35,7 +35,7 @@ def code(text: Any) -> str:
 
 def fenced(text: str) -> str:
     """Return a text as a Markdown code block that nothing in it can close."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)))
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"{fence}text\n{printable(text)}\n{fence}"
 
 

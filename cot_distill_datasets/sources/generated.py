@@ -185,7 +185,7 @@ def source(folder: Path, benchmarks: Collection[str]) -> Source:
         except (CotDistillError, OSError) as error:
             result.skipped[store.name] = str(error)
             continue
-        for name, places in positions.items():
+        for name, places in sorted(positions.items()):
             try:
                 config = _config(name, store, benchmarks)
                 result.readers[config] = partial(_read_rows, store, config, places)
@@ -243,4 +243,4 @@ def _read_rows(store: Path, config: ConfigName, positions: dict[str, int], golds
             )  # fmt: skip
             assert row is not None  # it has a gold
             kept[id_] = answer.sample, row
-    return ConfigRows([kept[id_][1] for id_ in sorted(kept)], len(positions), dict(+dropped))
+    return ConfigRows([kept[id_][1] for id_ in sorted(kept)], len(positions), dict(sorted((+dropped).items())))
