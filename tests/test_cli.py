@@ -15,7 +15,7 @@ from cot_distill_datasets.cli import main, make_parser
 
 COMMANDS = (
     "build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "publish-student", "demo",
-    "study",
+    "study", "annotate",
 )  # fmt: skip
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 

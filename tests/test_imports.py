@@ -147,7 +147,7 @@ def test_every_imported_library_is_declared_in_the_extra_of_its_room(module: str
     """A training also runs the code of `evaluation` and `reports`, so the extra `train` has their libraries."""
     room = _room(module)
     extras = [()] if room in CORE else [("eval",), ("train",)] if room in ("evaluation", "reports") else [("train",)]
-    extras = [("train", "study")] if room == "studies" else extras
+    extras = {"studies": [("train", "study")], "teachers": [("annotate",)]}.get(room, extras)
     optional = {"vllm"} if "vllm" in module else set()
     libraries = {DISTRIBUTION.get(name, name) for name in _libraries(MODULES[module])} - optional
     for names in extras:

@@ -11,10 +11,15 @@ from ..environment import check_environment
 from ..errors import CotDistillError
 from ..messages import message, quiet_libraries
 from ..names import HOME_PAGE
+from .annotation import add_annotation_commands
 from .dataset import add_dataset_commands
 from .parser import Parser
 from .students import add_student_commands
 from .studies import add_study_commands
+
+
+# The extra that a command needs, if it is not `eval`.
+_EXTRAS = {"train": "train", "demo": "train,eval,study", "study": "train,eval,study", "annotate": "annotate"}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -30,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
         options = parser.parse_args(args)
         return int(options.run(options))
     except ModuleNotFoundError as error:
-        extra = {"train": "train", "demo": "train,eval,study", "study": "train,eval,study"}.get(args[0], "eval")
+        extra = _EXTRAS.get(args[0], "eval")
         library = str(error.name).partition(".")[0]
         message(f"cot-distill: `{args[0]}` needs {library}: run `pip install 'cot-distill[{extra}]'`.")
         return 2
@@ -54,4 +59,5 @@ def make_parser() -> Parser:
     add_dataset_commands(commands)
     add_student_commands(commands)
     add_study_commands(commands)
+    add_annotation_commands(commands)
     return parser

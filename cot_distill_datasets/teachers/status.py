@@ -1,0 +1,40 @@
+"""What became of the answers of a store, by reason (`sources.generated.REASONS`)."""
+
+from collections import Counter
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from ..errors import CotDistillError, nearest
+from ..sources.generated import ANSWERS, REASONS, Answer, latest_positions, load_answers, reason
+from ..templates import printable
+
+
+def find_store(folder: Path, teacher: str) -> Path:
+    """Return the store of a teacher below `folder`. Raises CotDistillError, with the nearest, if there is none."""
+    stores = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))}
+    if teacher not in stores:
+        names = f"use {nearest(teacher, stores)}" if stores else "run `cot-distill annotate` first"
+        raise CotDistillError(f"There are no answers of {teacher!r} in {folder}: {names}.")
+    return stores[teacher]
+
+
+def judge_answers(store: Path, keys: Container[bytes] | None = None) -> Iterator[tuple[Answer, str]]:
+    """Yield the latest answer to each request, or to those with one of the `keys`, and its reason."""
+    for positions in latest_positions(store).values():
+        chosen = {key: at for key, at in positions.items() if keys is None or bytes.fromhex(key) in keys}
+        for answer in load_answers(store, chosen):
+            yield answer, reason(answer)
+
+
+def reason_table(counts: dict[str, Counter[str]]) -> list[list[str]]:
+    """Return the rows of a table: a config, and the number of its answers for each reason."""
+    rows = [["config", *REASONS, "sum"]]
+    for config, by_reason in sorted(counts.items()):
+        rows.append([config, *(str(by_reason[name]) for name in REASONS), str(by_reason.total())])
+    return rows
+
+
+def answer_line(answer: Answer, reason_: str) -> str:
+    """Return an answer as one line for a terminal: its reason, config, question, sample, and the text."""
+    text = " ".join(printable(answer.refusal or answer.text).split())
+    return "\t".join([reason_, answer.config, answer.id, str(answer.sample), text])
