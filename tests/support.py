@@ -43,11 +43,17 @@ def make_provenance(**values: Any) -> Provenance:
     return Provenance(**defaults | values)
 
 
+def build_questions(folder: Path, count: int) -> Path:
+    """Write the release of `arith` with `count` training questions, and return the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arith, "TRAIN_SIZE", count)
+        build(folder / "eit/cot-distill")
+    return folder
+
+
 def write_project(folder: Path, rows: int = arith.TRAIN_SIZE) -> Path:
     """Write the release of `arith` with `rows` training rows and the untrained demo student, and return the folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arith, "TRAIN_SIZE", rows)
-        build(folder / "eit/cot-distill")
+    build_questions(folder, rows)
     write_untrained_demo(folder / "runs/demo/untrained")
     return folder
 

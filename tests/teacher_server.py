@@ -3,7 +3,7 @@
 with TeacherServer({"What is 2 + 2?": "2 + 2 = 4.\\nThe answer is 4"}) as server:
     main(["annotate", "--base-url", server.url, …])
 
-The last message of a request has the question of its answer. Each chat request takes one of `faults`; None is no fault.
+The last message of a request has the question of its answer. Each chat request takes one of `faults`, or None.
 `python tests/teacher_server.py 0.2` serves one answer to everything with a latency of 0.2 seconds, until stdin ends.
 """
 
@@ -45,28 +45,29 @@ class TeacherServer:
         self.moments: list[tuple[float, int]] = []  # of each request, and the status of its response
         self.tokens: Counter[str] = Counter()  # of the answers that were generated
         self.in_flight = self.most_in_flight = 0
-        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def __enter__(self) -> "TeacherServer":
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._port = self._run(self._start())
-        self.url = f"http://127.0.0.1:{self._port}/v1"
+        self._thread.start()
+        assert self._started.wait(30)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
 
-    def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
-
-    async def _start(self) -> int:
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
         app.add_routes([web.get("/v1/models", self._models), web.post("/v1/chat/completions", self._chat)])
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return int(self._runner.addresses[0][1])
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = "http://127.0.0.1:{1}/v1".format(*runner.addresses[0])
+        self._started.set()
+        await self._stop.wait()
+        await runner.cleanup()
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
