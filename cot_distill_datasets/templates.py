@@ -42,3 +42,13 @@ def fenced(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a message as Markdown that stays in its line. Its code spans are kept, its HTML is shown as text."""
     return printable(text).replace("\n", " ").replace("<", "\\<")
+
+
+def aligned(table: str) -> str:
+    """Return a Markdown table with columns of equal width, for a terminal."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    rows[1] = ["-" * (width - 1) + cell[-1] for cell, width in zip(rows[1], widths)]
+    to_right = [cell.endswith(":") for cell in rows[1]]
+    cells = ((c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, to_right)) for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

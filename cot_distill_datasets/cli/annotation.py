@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CotDistillError
+from ..errors import CotDistillError, nearest
 from ..messages import message
 from ..names import DEFAULT_FORMAT, RELEASE_NAME, TEACHERS, ConfigName
 from .parser import Parser, add_command, filled_text, positive, usable_path
@@ -37,8 +37,11 @@ def add_annotation_commands(commands: Any) -> None:
     batch.add_argument("--errors", type=usable_path, metavar="FILE", help="with --collect: the batch's file of errors")
 
     status = add_command(command.add_subparsers(metavar="[status]"), _status)
-    status.add_argument("--teacher", type=filled_text, required=True, metavar="NAME", help="name of the teacher")
+    status.add_argument("--teacher", nargs="+", default=[], metavar="NAME", help="default: every teacher with answers")
     _add_annotations(status)
+    status.add_argument(
+        "--price", nargs="+", type=_price, default=[], metavar="IN,OUT", help="of a million tokens, for each teacher"
+    )
     status.add_argument("--show", metavar="REASON", help="also list the answers with this reason, or `all`")
 
 
@@ -212,17 +215,21 @@ def _show_results(plan: Plan, store: Path) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Show the answers of a teacher by reason.
+    """Show the answers of teachers by reason, their levels and formats, and what a row costs.
 
-    cot-distill annotate status --teacher qwen3_32b --show truncated
+    cot-distill annotate status --teacher qwen3_32b llama4_scout --price 0.2,0.6 0.1,0.3
     """
-    from ..teachers.status import answer_line, find_store, judge_answers, reason_table
+    from ..sources.generated import REASONS
+    from ..teachers.status import answer_line, find_stores, judge_answers
+    from ..teachers.verify import verification
 
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for answer, reason in judge_answers(find_store(options.annotations, options.teacher)):
-        counts[answer.config][reason] += 1
-        if options.show in (reason, "all"):
-            print(answer_line(answer, reason))
-    for row in reason_table(counts):
-        print(*row, sep="\t")
+    if options.show not in (None, "all", *REASONS):
+        raise CotDistillError(f"Unknown reason {options.show!r}: use {nearest(options.show, [*REASONS, 'all'])}.")
+    stores = find_stores(options.annotations, options.teacher)
+    page = verification(stores, options.price)
+    for store in stores if options.show else []:
+        for answer, reason in judge_answers(store):
+            if options.show in (reason, "all"):
+                print(answer_line(answer, reason))
+    print(page)
     return 0

@@ -92,7 +92,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     """
     from ..evaluation.results import Student
     from ..evaluation.run import EvaluationConfig, evaluate_students
-    from ..reports.tables import aligned, score_table
+    from ..reports.tables import score_table
+    from ..templates import aligned
 
     students = [Student.open(folder) for folder in dict.fromkeys(options.students)]
     tasks = [name for text in options.tasks for name in text.split(",")]
@@ -131,7 +132,7 @@ def _report(options: argparse.Namespace) -> int:
     """
     from ..evaluation.results import Student
     from ..reports.report import write_report
-    from ..reports.tables import aligned
+    from ..templates import aligned
 
     table = write_report(options.out, [Student.open(folder) for folder in options.students])
     message(f"The report is in {options.out / 'report.md'}.")

@@ -99,8 +99,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _report_plan(plan: Any) -> int:
-    from ..reports.tables import aligned
     from ..studies.report import write_study_report
+    from ..templates import aligned
 
     table = write_study_report(plan)
     message(f"The report is in {plan.folder / 'report.md'}, and as a page in {plan.folder / 'report.html'}.")

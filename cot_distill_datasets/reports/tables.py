@@ -19,13 +19,3 @@ def score_table(scores: Sequence[Score], name: str | None = None) -> str:
 def score_notes(scores: Sequence[Score], name: str | None = None) -> str:
     """Return the paragraph that explains the columns of the table."""
     return render_page("score_notes.md.jinja", scores=scores, label=lambda student: name or label(student))
-
-
-def aligned(table: str) -> str:
-    """Return a Markdown table with columns of equal width, for a terminal."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    rows[1] = ["-" * (width - 1) + cell[-1] for cell, width in zip(rows[1], widths)]
-    to_right = [cell.endswith(":") for cell in rows[1]]
-    cells = ((c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, to_right)) for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

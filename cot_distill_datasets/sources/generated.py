@@ -139,10 +139,10 @@ def has_shape(format: str, text: str) -> bool:
 
 def reason(answer: Answer) -> str:
     """Return why an answer is kept or not: one of `REASONS`. The default edition keeps exactly what is `kept`."""
-    return _judge(answer, answer.gold)[0]
+    return judge(answer, answer.gold)[0]
 
 
-def _judge(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
+def judge(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
     """Return the reason, and the values of `cot_row` that come from the text (none if there is no usable text)."""
     if answer.refusal or answer.finish_reason == "content_filter":
         return "refused", {}
@@ -230,7 +230,7 @@ def _read_rows(store: Path, config: ConfigName, positions: dict[str, int], golds
         id_ = question_id(config.benchmark, answer.question, answer.choices)
         known = golds.get(id_)
         gold = known.answer if known and known.answer else answer.gold
-        why, values = _judge(answer, gold)
+        why, values = judge(answer, gold)
         if why != KEPT:
             dropped[_DROPPED_AS.get(why, why)] += 1
             continue

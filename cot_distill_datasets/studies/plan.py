@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ..evaluation.tasks import exemplar_hash, task_version
 from ..files import find_file
 from ..grading.answers import GRADER_VERSION
 from ..names import ConfigName, student_dir, untrained_dir
+from ..release.levels import separation
 from ..training.data import load_rows, rows_hash, select_questions
 from .keys import NOT_HASHED, base_hash, digest, questions_hash, recipe_arguments, recipe_template
 from .questions import QUESTIONS, shared_questions
@@ -30,7 +30,6 @@ from .tokens import completion_tokens
 
 RECORDS = "records"
 MATCH_LIMIT = 4  # an arm whose epochs would change by more than this factor cannot be matched by tokens
-SEPARATED_SHARE = 0.75  # of the questions of two adjacent levels must have the longer text at the finer level
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,7 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     }
     hashes = {config: rows_hash(part) for config, part in rows.items()}
     words = {config: [len((text or "").split()) for text in part["rationale"][:]] for config, part in rows.items()}
+    by_id = {ConfigName.parse(config): dict(zip(rows[config]["id"], counts)) for config, counts in words.items()}
     means = {config: statistics.fmean(counts) for config, counts in words.items()}
     files = {path.name.split(".")[-2]: path.name for path in sorted((folder / RECORDS).glob("*.*.parquet"))}
     planner = _Planner(study, folder, rows, hashes, means, exemplars, files)
@@ -150,7 +150,7 @@ def make_plan(study: Study, folder: Path, *, rebase: bool = False) -> Plan:
     _check_keys(cells)
     return Plan(
         replace(study, cells=[cell for cell in study.cells if cell.name not in warnings]),
-        folder, cells, missing, questions, _separation(rows, words), exemplars, rows,
+        folder, cells, missing, questions, separation(by_id), exemplars, rows,
         list(dict.fromkeys(warnings.values())),
     )  # fmt: skip
 
@@ -179,25 +179,6 @@ class _MatchError(CotDistillError):
 
 def _benchmark(config: str) -> str:
     return ConfigName.parse(config).benchmark
-
-
-def _separation(
-    rows: Mapping[str, Dataset], words: Mapping[str, list[int]]
-) -> dict[tuple[str, str], tuple[float, float]]:
-    """Return, for adjacent levels of one teacher, the share of questions whose finer text is longer."""
-    names = [name for name in map(ConfigName.parse, rows) if name.granularity]
-    names.sort(key=lambda name: (name.teacher, name.format, name.benchmark, name.granularity))
-    pairs = {}
-    for coarse, fine in pairwise(names):
-        if replace(fine, granularity=coarse.granularity) == coarse:
-            before, after = (zip(rows[name]["id"], words[name]) for name in (str(coarse), str(fine)))
-            counts = dict(before)
-            both = [(counts[id_], count) for id_, count in after if id_ in counts]
-            if not both:  # `questions: own`
-                continue
-            longer = statistics.fmean(b > a for a, b in both)
-            pairs[str(coarse), str(fine)] = (longer, statistics.median(b / max(a, 1) for a, b in both))
-    return pairs
 
 
 @dataclass(frozen=True)

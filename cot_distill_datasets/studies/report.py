@@ -16,12 +16,13 @@ import yaml
 
 from ..files import atomic_write, resource
 from ..release.folder import require_release
+from ..release.levels import SEPARATED_SHARE
 from ..templates import printable, render_page
 from ..training.progress import read_losses
 from .drawings import draw_figures
 from .findings import PLAIN, Section, find
 from .page import render_html
-from .plan import SEPARATED_SHARE, Plan, PlannedCell
+from .plan import Plan, PlannedCell
 from .records import read_records, write_outcomes
 from .study import Study, axis_texts
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from ..release.levels import separation_lines
 from .cells import LEASE_SECONDS, is_trained, lease_file
 from .estimates import training_seconds, unplanned_seconds
-from .plan import SEPARATED_SHARE, Plan, PlannedCell
+from .plan import Plan, PlannedCell
 from .study import axis_texts
 
 
@@ -64,9 +65,7 @@ def plan_page(plan: Plan) -> str:
     for (student, config), cells in _rows(plan).items():
         complete = sum(map(plan.is_complete, cells))
         lines.append(f"{student}\t{config}\t{len(cells)}\t{complete}\t{cells[0].words}\t{plan.tokens(cells[0])}")
-    for (coarse, fine), (share, ratio) in plan.separation.items():
-        verdict = "" if share >= SEPARATED_SHARE else ": not separated"
-        lines.append(f"{fine} is longer than {coarse} in {share:.0%} of the questions, {ratio:.1f} times{verdict}")
+    lines += separation_lines(plan.separation)
     for benchmark, ids in plan.questions.items():
         lines.append(f"{benchmark}: every config trains on the same {len(ids)} questions")
     lines += notes(plan)

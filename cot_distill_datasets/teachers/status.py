@@ -1,7 +1,7 @@
 """What became of the answers of a store, by reason (`sources.generated.REASONS`)."""
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import CotDistillError, nearest
@@ -9,13 +9,17 @@ from ..sources.generated import ANSWERS, REASONS, Answer, latest_positions, load
 from ..templates import printable
 
 
-def find_store(folder: Path, teacher: str) -> Path:
-    """Return the store of a teacher below `folder`. Raises CotDistillError, with the nearest, if there is none."""
+def find_stores(folder: Path, teachers: Sequence[str]) -> list[Path]:
+    """Return the stores of teachers below `folder`, or all if none is named.
+
+    Raises CotDistillError, with the nearest, if there is none.
+    """
     stores = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))}
-    if teacher not in stores:
-        names = f"use {nearest(teacher, stores)}" if stores else "run `cot-distill annotate` first"
-        raise CotDistillError(f"There are no answers of {teacher!r} in {folder}: {names}.")
-    return stores[teacher]
+    absent = next((teacher for teacher in teachers if teacher not in stores), None)
+    if absent or not stores:
+        names = f"use {nearest(absent or '', stores)}" if stores else "run `cot-distill annotate` first"
+        raise CotDistillError(f"There are no answers of {absent or 'any teacher'} in {folder}: {names}.")
+    return [stores[teacher] for teacher in dict.fromkeys(teachers or stores)]
 
 
 def judge_answers(store: Path, keys: Container[bytes] | None = None) -> Iterator[tuple[Answer, str]]:
