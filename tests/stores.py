@@ -45,6 +45,6 @@ def write_store(folder: Path, answers: Iterable[Answer]) -> Path:
 def arith_answers(config: str, count: int, **values: Any) -> list[Answer]:
     """Return the oracle's answers to the first training questions of `arith`, as those of another teacher."""
     name = ConfigName.parse(config)
-    problems = arith.splits()[0][:count]
+    problems = arith.generate(arith.TEST_SIZE + count)[arith.TEST_SIZE :]
     texts = [f"{arith.rationale(p, name.granularity, name.format)}\nThe answer is {p.answer}" for p in problems]
     return [make_answer(config, p.question, p.answer, text, **values) for p, text in zip(problems, texts)]

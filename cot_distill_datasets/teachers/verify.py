@@ -78,11 +78,11 @@ class ConfigCheck:
     def cells(self) -> list[str]:
         """Return the cells of the table of configs."""
         reasons, lengths = Counter(outcome.reason for outcome in self.outcomes.values()), self.lengths
-        kept = reasons[KEPT]
+        with_shape = reasons[KEPT] if self.config.format != DEFAULT_FORMAT else 0
         return [
             str(self.config), str(len(self.outcomes)), *(str(reasons[name]) for name in REASONS), str(len(lengths)),
-            _ratio(sum(lengths.values()), len(lengths), "{:.1f}"), _ratio(self.in_shape, kept * (self.config.format != DEFAULT_FORMAT), "{:.0%}"),
-            str(kept - len(self.texts)), _ratio(len(self.ngrams), self.total_ngrams, "{:.2f}"),
+            _ratio(sum(lengths.values()), len(lengths), "{:.1f}"), _ratio(self.in_shape, with_shape, "{:.0%}"),
+            str(reasons[KEPT] - len(self.texts)), _ratio(len(self.ngrams), self.total_ngrams, "{:.2f}"),
         ]  # fmt: skip
 
 
