@@ -123,7 +123,7 @@ def _bake_off(checks: Mapping[str, list[ConfigCheck]], prices: Sequence[Price]) 
     }
     common = set.intersection(*({outcome.question for outcome in found} for found in outcomes.values()))
     if not common:
-        return ["These teachers have no question in common at the same level and format."]
+        return ["There is no question that every teacher was asked at the same level and in the same format."]
     rows = []
     for number, (teacher, found) in enumerate(outcomes.items()):
         shared = [outcome for outcome in found if outcome.question in common]

@@ -1,6 +1,7 @@
 """Stores of new teachers in a release: their configs, and what the card says of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,19 @@ from huggingface_hub import DatasetCard
 from stores import PARAMETERS, arith_answers, make_answer, write_store
 from support import folder_files
 
+from cot_distill_datasets.benchmarks import BENCHMARKS
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.release.audit import audit
+from cot_distill_datasets.release.editions import DEFAULT_EDITION
+from cot_distill_datasets.release.selection import select
 from cot_distill_datasets.schema import FEATURES
-from cot_distill_datasets.sources import arith
+from cot_distill_datasets.sources import arith, generated, upstream
 from cot_distill_datasets.sources.generated import PROMPTS, Answer
+from cot_distill_datasets.sources.manifest import data_folder, data_path, read_manifest
+from cot_distill_datasets.sources.records import load_records
 
 
+OTHER_GOLD = {"no_gold", "cut_gold", "doubtful_gold"}  # the gold of such a row is not that of its benchmark
 WRONG = "It is a guess.\nThe answer is -1"
 
 
@@ -128,3 +135,25 @@ def test_a_store_that_cannot_be_read_is_named_and_the_rest_is_written(
     assert main([*arguments, "--strict"]) == 2
     assert main(["build", "--annotations", str(tmp_path), "--out", str(tmp_path / "other")]) == 2
     assert not (tmp_path / "other").exists()
+
+
+def test_a_teachers_text_becomes_the_row_that_it_is_in_the_papers_release(stand_in: Path, tmp_path: Path) -> None:
+    """The texts of the stand-in as the answers of new teachers: what the default edition keeps is equal."""
+    data = data_folder(stand_in)
+    release = upstream.source(data, BENCHMARKS)
+    entries = {entry.config: entry for entry in read_manifest(data)[0]}
+    kept, answers = {}, []
+    for config in filter(lambda config: config.granularity, release.readers):
+        texts = load_records(data_path(entries[config], data), config.benchmark)
+        new = replace(config, teacher=f"new_{config.teacher}")
+        rows = [row for row in release.readers[config](release.golds).rows if OTHER_GOLD.isdisjoint(row["flags"])]
+        kept[new] = {row["id"]: row["completion"] for row in select(rows, DEFAULT_EDITION)[0]}
+        for row in rows:
+            text = texts[int(row["source"].rpartition("#")[2])][entries[config].response_column]
+            answers.append(make_answer(str(new), row["question"], row["answer"], text, choices=row["choices"]))
+    for teacher in {config.teacher for config in kept}:
+        write_store(tmp_path / teacher, [answer for answer in answers if answer.config.startswith(f"{teacher}-")])
+    found = generated.source(tmp_path, BENCHMARKS)
+    rows_of = {config: read({}).rows for config, read in found.readers.items()}
+    assert {config: {row["id"]: row["completion"] for row in rows} for config, rows in rows_of.items()} == kept
+    assert sum(map(len, kept.values())) == 27
