@@ -17,12 +17,13 @@ from cot_distill_datasets.release.editions import DEFAULT_EDITION
 from cot_distill_datasets.release.selection import select
 from cot_distill_datasets.schema import FEATURES
 from cot_distill_datasets.sources import arith, generated, upstream
-from cot_distill_datasets.sources.generated import PROMPTS, Answer
+from cot_distill_datasets.sources.generated import PROMPTS, Answer, write_prompt
 from cot_distill_datasets.sources.manifest import data_folder, data_path, read_manifest
 from cot_distill_datasets.sources.records import load_records
 
 
 OTHER_GOLD = {"no_gold", "cut_gold", "doubtful_gold"}  # the gold of such a row is not that of its benchmark
+NAMES = ("tiny-l1-arith", "tiny-l3-arith", "tiny-l5-arith", "tiny-l3-l2m-arith")
 WRONG = "It is a guess.\nThe answer is -1"
 
 
@@ -44,7 +45,8 @@ def _store_answers() -> list[Answer]:
 @pytest.fixture(scope="module")
 def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("annotations")
-    write_store(folder / "tiny", _store_answers())
+    store = write_store(folder / "tiny", _store_answers())
+    write_prompt(store, "0123456789abcdef", [{"role": "user", "content": "Of an answer that is not kept."}])
     return folder
 
 
@@ -99,9 +101,9 @@ def test_the_card_has_the_rows_the_terms_and_the_prompts_word_for_word(release: 
     text = DatasetCard.load(release / "README.md").text
     assert '| `tiny-l3-l2m-arith` | 6 | `org/tiny-1` | `{"max_tokens": 256, "temperature": 0.7}` | yes | `' in text
     assert "| `org/tiny-1` (`tiny`) | not known to this package | look up the provider's terms" in text
-    prompts = list((annotations / "tiny" / PROMPTS).iterdir())
-    assert len(prompts) == 4
-    for path in prompts:
+    used = {row["prompt_hash"] for name in NAMES for row in load_dataset(str(release), name, split="train")}
+    assert text.count("<summary>Prompt ") == len(used) == 4
+    for path in (annotations / "tiny" / PROMPTS / f"{hash_}.json" for hash_ in used):
         assert f"<summary>Prompt {path.stem}</summary>" in text
         for turn in json.loads(path.read_text()):
             assert f"\n```text\n{turn['content']}\n```\n" in text

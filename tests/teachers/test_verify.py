@@ -33,7 +33,7 @@ def test_answers_are_counted_by_reason_and_rows_by_question(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = "2 + 3 = 5.\nThe answer is 5"
-    texts = [right, right, "6.\nThe answer is 6", "", "Let me see.", "2 and 3 make 5.\nThe answer is 5"]
+    texts = [right, right, "6.\nThe answer is 6", "", "Let me see.", "2 and 3 together make 5.\nThe answer is 5"]
     answers = [_answer("tiny", text, sample=n) for n, text in enumerate(texts)]
     answers += [_answer("tiny", right, sample=6, finish_reason="length"), _answer("tiny", "", sample=7, refusal="no")]
     write_store(tmp_path / "tiny", answers)
@@ -42,7 +42,7 @@ def test_answers_are_counted_by_reason_and_rows_by_question(
         {
             "config": "tiny-l1-svamp", "answers": "8", "kept": "3", "wrong": "1", "truncated": "1", "empty": "1",
             "refused": "1", "unreadable": "1", "rows": "1", "words": "5.0", "in shape": "–", "duplicates": "1",
-            "distinct 3-grams": "0.67",
+            "distinct 3-grams": "0.70",
         }
     ]  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_an_answer_that_was_asked_again_counts_once_and_costs_twice(
     again = _answer("tiny", "2 + 3 = 5.\nThe answer is 5", output_tokens=30)
     assert failed.key == again.key
     write_store(tmp_path / "tiny", [failed, again])
-    _status(tmp_path)
+    _status(tmp_path, "--price", "1,0")
     (row,) = _rows(capsys.readouterr().out, "teacher")
     assert (row["answers"], row["kept"], row["truncated"], row["output tokens"], row["cost"]) == (
         "1",
