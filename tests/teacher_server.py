@@ -28,7 +28,10 @@ _BODIES = {"empty": '{"choices": []}', "null": "null", "list": "[1]", "text": '"
 
 
 class TeacherServer:
-    """The server, in a thread of its own. `latency` is in seconds; more than `most` requests at once get a 429."""
+    """The server, in a thread of its own. `latency` is in seconds; more than `most` requests at once get a 429.
+
+    It says nothing at all if it `is_silent`, resets connections while it `is_down`, fails at the question `broken`.
+    """
 
     def __init__(
         self,
@@ -38,9 +41,11 @@ class TeacherServer:
         latency: float = 0.0,
         most: int = sys.maxsize,
         key: str = "",
+        broken: str = "no question",
+        is_silent: bool = False,
     ) -> None:
         self.answers, self.faults, self.latency, self.most, self.key = answers, iter(faults), latency, most, key
-        self.is_down = False
+        self.broken, self.is_silent, self.is_down = broken, is_silent, False
         self.requests: list[dict[str, Any]] = []  # the bodies
         self.moments: list[tuple[float, int]] = []  # of each request, and the status of its response
         self.tokens: Counter[str] = Counter()  # of the answers that were generated
@@ -70,6 +75,7 @@ class TeacherServer:
         await runner.cleanup()
 
     async def _models(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(60 * self.is_silent)
         return web.json_response({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -82,7 +88,7 @@ class TeacherServer:
         self.most_in_flight = max(self.in_flight, self.most_in_flight)
         try:
             await asyncio.sleep(self.latency)
-            response = await self._respond(request, body, "429-after" if self.in_flight > self.most else fault)
+            response = await self._respond(request, body, "429" if self.in_flight > self.most else fault)
         finally:
             self.in_flight -= 1
         self.moments.append((arrived, response.status))
@@ -91,13 +97,16 @@ class TeacherServer:
     async def _respond(self, request: web.Request, body: dict[str, Any], fault: str | None) -> web.StreamResponse:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             fault = "401"
+        if self.broken in body["messages"][-1]["content"]:
+            fault = "500"
         if body["model"] != MODEL:
             fault = "404"
         if fault and fault[:3].isdigit():
             status, _, kind = fault.partition("-")
-            waits = {"after": "0.3", "date": formatdate(time.time() + 2, usegmt=True), "long": "86400"}
+            waits = {"after": "0.3", "date": formatdate(time.time() + 2, usegmt=True), "long": "86400", "quota": ""}
             headers = {"Retry-After": waits[kind]} if kind else {}
-            error = {"error": {"message": _ERRORS.get(status, "not now"), "code": None}}
+            code = "insufficient_quota" if kind == "quota" else None
+            error = {"error": {"message": _ERRORS.get(status, "not now"), "code": code}}
             return web.json_response(error, status=int(status), headers=headers)
         if fault in _BODIES:
             return web.Response(text=_BODIES[fault], content_type="application/json")
@@ -106,7 +115,7 @@ class TeacherServer:
         if fault in ("hang", "drop"):
             await asyncio.sleep(60 * (fault == "hang"))
             request.transport.abort()  # type: ignore[union-attr]
-        text = json.dumps(self._completion(body, fault or ""))
+        text = json.dumps(self.completion(body, fault or ""))
         if fault == "half":
             return web.Response(text=text[: len(text) // 2], content_type="application/json")
         if fault == "cut":
@@ -117,7 +126,7 @@ class TeacherServer:
             return response
         return web.Response(text=text, content_type="application/json")
 
-    def _completion(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
+    def completion(self, body: dict[str, Any], fault: str = "") -> dict[str, Any]:
         asked = body["messages"][-1]["content"]
         text = self.answers.get(asked) or next((a for question, a in self.answers.items() if question in asked), "")
         refusal, reason = ("I cannot help with that.", "stop") if fault == "refuse" else (None, "stop")
@@ -126,7 +135,8 @@ class TeacherServer:
         message = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
         usage = {"prompt_tokens": len(json.dumps(body["messages"]).split()), "completion_tokens": len(text.split())}
         self.tokens.update(usage)
-        return {"choices": [{"index": 0, "message": message, "finish_reason": reason}], "usage": usage}
+        choices = [{"index": 0, "message": message, "finish_reason": reason}]
+        return {"choices": choices, "usage": None if fault == "usage" else usage}
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ async def _annotate(plan: Plan, settings: Settings, store: Store, gate: Gate) ->
         run.progress.close()
         run.judge.shutdown()
         await client.close()
+    if run.result.unanswered and not store.keys:
+        raise CotDistillError(f"No request was answered: {next(iter(run.result.unanswered))}.")
     return run.result
 
 
