@@ -116,6 +116,7 @@ def test_one_request_that_always_fails_does_not_stop_the_others(
     [
         ("401", "OPENAI_API_KEY"),
         ("403", "OPENAI_API_KEY"),
+        ("429-quota", "OPENAI_API_KEY"),
         ("400", "you must provide a chat template"),
         ("404", "404"),
     ],

@@ -64,14 +64,17 @@ def test_a_store_has_one_writer(answers: dict[str, str], capsys: pytest.CaptureF
 
 @pytest.mark.slow
 def test_of_two_commands_at_once_one_is_rejected_and_nothing_is_doubled(answers: dict[str, str]) -> None:
-    with TeacherServer(answers, latency=0.1) as server:
-        with Forks(dict(os.environ), *arguments(server.url, "--concurrency", "4")) as forks:
-            forks.start()
-            while not server.requests:
-                time.sleep(0.01)
-            assert run(server.url) == 2
-            assert len(server.requests) < 80
-            assert os.waitstatus_to_exitcode(forks.wait()) == 0
+    more = ["--concurrency", "4"]
+    with (
+        TeacherServer(answers, latency=0.1) as server,
+        Forks(dict(os.environ), *arguments(server.url, *more)) as forks,
+    ):
+        forks.start()
+        while not server.requests:
+            time.sleep(0.01)
+        assert run(server.url) == 2
+        assert len(server.requests) < 80
+        assert os.waitstatus_to_exitcode(forks.wait()) == 0
     assert len(set(keys())) == len(lines()) == len(server.requests) == 80
 
 
