@@ -13,7 +13,7 @@ from cot_distill_datasets.benchmarks import BENCHMARKS, TEST_SPLITS, layout
 from cot_distill_datasets.grading.answers import CLOSING, extract, normalize
 from cot_distill_datasets.names import FORMATS, GRANULARITIES, ConfigName
 from cot_distill_datasets.release.folder import mean_lengths
-from cot_distill_datasets.release.overlap import near_duplicates, words
+from cot_distill_datasets.release.overlap import NEAR, SHINGLE, ngrams, words
 from cot_distill_datasets.schema import completion_text, question_id
 from cot_distill_datasets.sources import arith, upstream
 from cot_distill_datasets.sources.generated import has_shape
@@ -92,11 +92,12 @@ def test_no_exemplar_is_a_question_of_a_test_split_or_of_the_release_or_resemble
         items = [(item.question, item.choices) for n in splits if n.startswith(benchmark) for item in splits[n]]
         read = release.readers[ConfigName("answer", 0, "cot", benchmark)](release.golds)
         items += [(row["question"], row["choices"]) for row in read.rows]
-        questions = {question_id(benchmark, *item): words(*item) for item in items}
-        prompts = read_prompts(benchmark)
-        exemplar = prompts["question"], prompts["choices"]
-        assert len(questions) > 900 and question_id(benchmark, *exemplar) not in questions
-        assert "exemplar" not in near_duplicates(questions | {"exemplar": words(*exemplar)})
+        exemplar = read_prompts(benchmark)["question"], read_prompts(benchmark)["choices"]
+        assert len(items) > 900
+        assert question_id(benchmark, *exemplar) not in {question_id(benchmark, *item) for item in items}
+        grams = ngrams(words(*exemplar), SHINGLE)
+        others = (ngrams(words(*item), SHINGLE) for item in items)
+        assert max(len(grams & other) / len(grams | other) for other in others) < NEAR / 2
 
 
 def test_a_teacher_sees_the_gold_only_if_it_is_conditioned_on_it() -> None:
@@ -106,6 +107,9 @@ def test_a_teacher_sees_the_gold_only_if_it_is_conditioned_on_it() -> None:
     assert hidden.messages[-1]["content"] == f"Question: {layout('Where?', choices)}"
     assert "Correct answer: B" in shown.messages[0]["content"]  # of the exemplar
     assert "Correct answer" not in str(hidden.messages)
+    conditions = read_prompts("instructions")["conditions"]
+    told = [[text in prompt.messages[0]["content"] for text in conditions.values()] for prompt in (shown, hidden)]
+    assert (list(conditions), told) == (["gold", "no_gold"], [[True, False], [False, True]])
     assert [turn["role"] for turn in shown.messages] == ["user", "assistant", "user"]
 
 
