@@ -52,7 +52,7 @@ def _build(options: argparse.Namespace) -> int:
     from ..release.build import build
 
     release = build(
-        options.out.resolve(), options.upstream, options.benchmarks, options.annotations,
+        options.out.resolve(), options.upstream, options.benchmarks, annotations=options.annotations,
         edition=options.edition, strict=options.strict, unchecked=options.unchecked,
     )  # fmt: skip
     for stats in release.configs:
