@@ -133,8 +133,11 @@ def write_prompt(store: Path, prompt_hash: str, template: list[dict[str, str]]) 
 
 
 def has_shape(format: str, text: str) -> bool:
-    """Whether a text looks like its format: sub-questions, a rephrased question, symbols; plain CoT may be any."""
-    return _SHAPES[format].search(text) is not None
+    """Whether a text looks like its format: sub-questions, a rephrased question, symbols; plain CoT may be any.
+
+    What stands before `</think>` does not count.
+    """
+    return _SHAPES[format].search(text.rpartition("</think>")[2]) is not None
 
 
 def reason(answer: Answer) -> str:

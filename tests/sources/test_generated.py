@@ -171,3 +171,5 @@ def test_each_format_is_told_by_its_shape() -> None:
     }
     shapes = {format_: [text for text, other in texts.items() if has_shape(format_, other)] for format_ in texts}
     assert shapes == {"cot": list(texts), "l2m": ["l2m"], "rar": ["rar"], "symbolic": ["symbolic"]}
+    thoughts = "<think>What is asked? What is known? Let a = 4, b = 5.</think>"
+    assert [format_ for format_ in texts if has_shape(format_, thoughts + texts["rar"])] == ["cot", "rar"]
