@@ -12,9 +12,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_origin, get_type_hints
 
 from ..benchmarks import BENCHMARKS
 from ..errors import CotDistillError
@@ -79,7 +80,7 @@ class Answer:
     refusal: str | None
     prompt_tokens: int | None  # null: the server did not count them
     output_tokens: int | None
-    seconds: float
+    seconds: float | int
 
     def line(self) -> str:
         """Return the line of a store, with its line break. It is ASCII: a model may write a lone surrogate."""
@@ -101,12 +102,30 @@ def _read_lines(store: Path) -> Iterator[tuple[int, Answer]]:
         for number, line in enumerate(file, start=1):
             if line.endswith(b"\n"):
                 try:
-                    yield position, Answer(**json.loads(line))
-                except (ValueError, TypeError) as error:
+                    yield position, _parse(line)
+                except (ValueError, TypeError, RecursionError) as error:
                     raise CotDistillError(
                         f"{path}: line {number} is not an answer ({error}): remove it, and its request is sent again."
                     ) from error
             position += len(line)
+
+
+def _parse(line: bytes) -> Answer:
+    record = json.loads(line)
+    answer = Answer(**record)
+    _require_types(tuple(record), tuple(map(type, record.values())))
+    if not all(isinstance(choice, str) for choice in answer.choices):
+        raise TypeError("an option is not a text")
+    return answer
+
+
+@cache  # most lines have the same types
+def _require_types(names: tuple[str, ...], types: tuple[type, ...]) -> None:
+    hints = get_type_hints(Answer)
+    for name, type_ in zip(names, types):
+        expected = hints[name] if isinstance(hints[name], UnionType) else get_origin(hints[name]) or hints[name]
+        if not issubclass(type_, expected):
+            raise TypeError(f"`{name}` is of the type {type_.__name__}")
 
 
 def latest_positions(store: Path) -> dict[str, dict[str, int]]:

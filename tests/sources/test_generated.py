@@ -97,14 +97,18 @@ def test_a_torn_last_line_does_not_count(tmp_path: Path) -> None:
         assert [answer.text for answer in read_answers(store)] == ["x", "y"][: torn.count(b"\n")]
 
 
-def test_another_broken_line_is_named(tmp_path: Path) -> None:
-    store = write_store(tmp_path / "tiny", [_answer("x")])
-    for line in ("{}", "[1]", "{", json.dumps({"key": "a"})):
-        path = store / ANSWERS
-        path.write_text(f"{_answer('x').line()}{line}\n")
-        with pytest.raises(CotDistillError, match=r"answers\.jsonl: line 2 "):
-            list(read_answers(store))
-        assert list(source(tmp_path, ["svamp"]).skipped) == ["tiny"]
+BROKEN = [{"text": None}, {"choices": "ab"}, {"choices": [1]}, {"config": 7}, {"sample": "0"}, {"parameters": []}]
+
+
+@pytest.mark.parametrize("line", ["{}", "[1]", "{", "7", "[" * 100_000, *BROKEN], ids=lambda line: str(line)[:20])
+def test_another_broken_line_is_named(line: str | dict[str, object], tmp_path: Path) -> None:
+    whole = _answer("x").line()
+    broken = line if isinstance(line, str) else json.dumps(json.loads(whole) | line)
+    store = write_store(tmp_path / "tiny", [])
+    (store / ANSWERS).write_text(f"{whole}{broken}\n")
+    with pytest.raises(CotDistillError, match=r"answers\.jsonl: line 2 "):
+        list(read_answers(store))
+    assert list(source(tmp_path, ["svamp"]).skipped) == ["tiny"]
 
 
 def test_the_latest_line_of_a_key_counts(tmp_path: Path) -> None:
