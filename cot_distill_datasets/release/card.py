@@ -23,7 +23,10 @@ def write_dataset_card(release: Release, folder: Path) -> None:
     splits = {stats.name.removeprefix(f"{EVAL_PREFIX}-") for stats in release.configs}
     benchmarks = {name: TEST_SPLITS[name] for name in TEST_SPLITS if name in splits | {c.benchmark for c in names}}
     teachers = sorted({config.teacher for config in names}, key=lambda name: ([*TEACHERS, name].index(name), name))
-    agreements = [round(100 * stats.agreement) for stats in release.training if stats.agreement is not None]
+    of_paper = [
+        s for s in release.training if s.config.teacher in TEACHERS and not BENCHMARKS[s.config.benchmark].embedded
+    ]
+    agreements = [round(100 * stats.agreement) for stats in of_paper if stats.agreement is not None]
     data = DatasetCardData(
         language="en",
         license=sorted({benchmark.license for benchmark in benchmarks.values()}),
@@ -52,7 +55,7 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         alias=next((config for config in names if config.alias), None),
         dropped=sum((Counter(stats.dropped) for stats in release.training), Counter()),
         teachers={name: (_description(name, release), teacher_terms(name)) for name in teachers},
-        from_paper=any(not BENCHMARKS[config.benchmark].embedded for config in names),
+        from_paper=bool(of_paper),
         lowest=min(agreements, default=None),
         highest=max(agreements, default=None),
         changelog=_changelog(),

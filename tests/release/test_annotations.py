@@ -109,6 +109,20 @@ def test_the_card_has_the_rows_the_terms_and_the_prompts_word_for_word(release: 
             assert f"\n```text\n{turn['content']}\n```\n" in text
 
 
+def test_the_card_does_not_say_of_a_new_teacher_what_it_says_of_the_papers(
+    stand_in_benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arith, "TRAIN_SIZE", 30)
+    text = "2 + 3 = 5.\nThe answer is 5"
+    answer = make_answer("tiny-l1-svamp", "Ann has 2 pens and 3 cups. How many things are these?", "5", text)
+    write_store(tmp_path / "annotations/tiny", [answer])
+    folders = ["--benchmarks", str(stand_in_benchmarks), "--annotations", str(tmp_path / "annotations")]
+    assert main(["build", *folders, "--out", str(tmp_path / "release")]) == 0
+    text = (tmp_path / "release/README.md").read_text()
+    assert "| `tiny-l1-svamp` | 1 | 1 | 0 | 0 | 100.0% |" in text
+    assert "of the paper's release" not in text and "EIT-NLP/Distilling" not in text
+
+
 def test_nothing_in_a_store_is_rendered_as_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arith, "TRAIN_SIZE", 30)
     model, hash_ = "a`|b\x1b[31m<script>", "</summary><script>"
