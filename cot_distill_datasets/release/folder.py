@@ -45,7 +45,7 @@ _STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
 DROPPED = {
     "other_teacher": "filed under one teacher but written by another",
     "no_answer": "neither a gold nor a conclusion",
-    "empty": "the teacher's text is empty, or only a tag of the prompt, or a new teacher's without reasoning",
+    "empty": "the teacher's text is empty or only a tag of the prompt, or that of a new teacher has no reasoning",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
     **{flag: FINDINGS[flag] for flag in EXCLUDED_FLAGS},
