@@ -76,6 +76,21 @@ def test_the_audit_passes(release: Path) -> None:
     assert audit(release).broken == []
 
 
+@pytest.mark.parametrize(("edition", "rows"), [("paper", [5, 7, 6, 6]), ("aligned", [5, 5, 5, 5])])
+def test_every_edition_has_the_configs_of_a_new_teacher(
+    edition: str, rows: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(arith, "TRAIN_SIZE", 30)
+    answers = _store_answers()
+    answers[0] = replace(answers[0], finish_reason="length")  # of the first question at l1
+    write_store(tmp_path / "annotations/tiny", answers)
+    folders = ["--annotations", str(tmp_path / "annotations"), "--out", str(tmp_path / "release")]
+    assert main(["build", *folders, "--edition", edition]) == 0
+    counts = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert [int(counts[name]) for name in NAMES] == rows
+    assert audit(tmp_path / "release").broken == []
+
+
 def test_a_config_loads_with_its_alias_and_the_columns_of_the_others(release: Path) -> None:
     rows = load_dataset(str(release), "tiny-fine-arith", split="train")
     assert rows.features == FEATURES == load_dataset(str(release), "oracle-l3-arith", split="train").features
