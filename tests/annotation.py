@@ -26,7 +26,9 @@ def run(url: str, *more: str) -> int:
 
 
 def lines(store: Path = STORE) -> list[dict[str, Any]]:
-    """Return the lines of a store."""
+    """Return the lines of a store; none if there is no store."""
+    if not store.exists():
+        return []
     return [json.loads(line) for line in (store / "answers.jsonl").read_text().splitlines()]
 
 

@@ -79,7 +79,7 @@ def _add_sending(command: Parser) -> None:
     sending = command.add_argument_group("sending (the API key is OPENAI_API_KEY of the environment)")
     sending.add_argument("--base-url", type=filled_text, metavar="URL", help="default: OPENAI_BASE_URL, or OpenAI's")
     sending.add_argument("--concurrency", type=positive, default=32, metavar="N", help="default: %(default)s")
-    sending.add_argument("--timeout", type=_amount, default=600.0, metavar="SECONDS", help="default: 600")
+    sending.add_argument("--timeout", type=positive, default=600, metavar="SECONDS", help="default: 600")
     sending.add_argument("--retry-failed", action="store_true", help="ask again where the answer is not kept")
     sending.add_argument("--no-gate", action="store_true", help="go on even if most of the first answers are unusable")
     sending.add_argument("--price", type=_price, metavar="IN,OUT", help="of a million tokens, to show the cost")

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CotDistillError
-from ..messages import message
 from ..sources.generated import Answer, reason
 from .client import Client
 from .gate import Gate
@@ -52,32 +51,21 @@ def annotate(folder: Path, plan: Plan, settings: Settings) -> Result:
 
     Raises CotDistillError if the store is in use or damaged, the gate is not passed, or no answer could be had.
     """
-    gate = Gate(plan.gate_requests() if settings.gate else [])
-    with open_store(folder, retry_failed=settings.retry_failed, visit=gate.note) as store:
-        return asyncio.run(_annotate(plan, settings, store, gate))
+    return asyncio.run(_annotate(folder, plan, settings))
 
 
-async def _annotate(plan: Plan, settings: Settings, store: Store, gate: Gate) -> Result:
+async def _annotate(folder: Path, plan: Plan, settings: Settings) -> Result:
     spending = Spending(settings.price, settings.max_cost, plan.parameters)
-    spending.add(store.prompt_tokens, store.output_tokens)
-    client = Client(settings.base_url, settings.timeout)
-    sender = Sender(client, Pace(settings.concurrency), spending)
-    run = _Run(store, sender, Progress(plan.size, store, spending), gate)
+    client = Client(settings.base_url, settings.timeout, settings.concurrency)
+    gate = Gate(plan.gate_requests() if settings.gate else [])
     try:
         await client.check()
-        if gate.requests:
-            await run.send(iter(gate.requests), settings.concurrency)
-            if not run.result.stopped:
-                message(gate.check(store.folder.name))
-        if not run.result.stopped:
-            await run.send((request for request in plan.requests() if request.key not in gate), settings.concurrency)
+        with open_store(folder, retry_failed=settings.retry_failed, visit=gate.note) as store:
+            spending.add(store.prompt_tokens, store.output_tokens)
+            sender = Sender(client, Pace(settings.concurrency), spending)
+            return await _Run(store, sender, Progress(plan.size, store, spending), gate).run(plan)
     finally:
-        run.progress.close()
-        run.judge.shutdown()
         await client.close()
-    if run.result.unanswered and not store.keys:
-        raise CotDistillError(f"No request was answered: {next(iter(run.result.unanswered))}.")
-    return run.result
 
 
 class _Run:
@@ -88,16 +76,31 @@ class _Run:
         self.result = Result()
         self.judge = ThreadPoolExecutor(1)  # a formula may take seconds, and the grader has one process for them
 
-    async def send(self, requests: Iterator[Request], concurrency: int) -> None:
-        """Send what the store lacks, with that many workers. Raises CotDistillError if there is no answer at all."""
+    async def run(self, plan: Plan) -> Result:
+        """Send the first requests, and the others if those pass the gate."""
+        try:
+            await self.send(iter(self.gate.requests))
+            if self.gate.requests and not self.result.stopped:
+                self.progress.note(self.gate.check(self.store.folder.name))
+            if not self.result.stopped:
+                await self.send(request for request in plan.requests() if request.key not in self.gate)
+        finally:
+            self.progress.close()
+            self.judge.shutdown()
+        if self.result.unanswered and not self.store.keys:
+            raise CotDistillError(f"No request was answered: {next(iter(self.result.unanswered))}.")
+        return self.result
+
+    async def send(self, requests: Iterator[Request]) -> None:
+        """Send what the store lacks. Raises CotDistillError if there is no answer at all."""
         error: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
+                for _ in range(self.sender.pace.most):
                     group.create_task(self._work(requests))
-        except* (CotDistillError, LimitReached) as errors:
+        except* (CotDistillError, LimitReached, OSError) as errors:  # OSError: a full disk
             error = errors.exceptions[0]
-        if isinstance(error, CotDistillError) and not self.result.answers:
+        if error and not isinstance(error, LimitReached) and not self.result.answers:
             raise error
         if error:
             self.result.stopped = str(error)

@@ -11,6 +11,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
+import aiohttp
 import httpx2
 import openai
 from openai import AsyncOpenAI
@@ -24,7 +25,10 @@ from .requests import Completion, Request
 _KEY = "OPENAI_API_KEY"
 _RETRIED = (408, 409, 425, 429)  # and every 5xx
 _START_SECONDS = 20.0  # within which a server must accept a connection and say something
+_KEPT_SECONDS = 2.0  # that an idle connection is kept; uvicorn, and so vLLM, closes it after 5
 _MESSAGE_LENGTH = 300
+# What is raised for a response that is not HTTP or not JSON.
+_UNREADABLE = (openai.OpenAIError, aiohttp.ClientError, ValueError, RecursionError)
 
 
 class Retry(Exception):
@@ -45,24 +49,27 @@ class Client:
     Raises CotDistillError if `base_url` is not an address, or the API key cannot be sent.
     """
 
-    def __init__(self, base_url: str | None, timeout: float) -> None:
+    def __init__(self, base_url: str | None, timeout: float, concurrency: int) -> None:
         self._key = os.environ.get(_KEY, "").strip()
         if not self._key.isascii() or not self._key.isprintable():
             raise CotDistillError(f"The environment variable {_KEY} has characters that no key has: set it again.")
         try:
+            limits = httpx2.Limits(max_connections=concurrency, keepalive_expiry=_KEPT_SECONDS)
             self._client = AsyncOpenAI(
                 api_key=self._key or "none",  # a server of one's own needs no key
                 base_url=base_url,
                 timeout=httpx2.Timeout(timeout, connect=_START_SECONDS),
                 max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(limits=httpx2.Limits()),  # its own limit is 1000
+                # httpx2 looks at every connection for each request: 8 ms of a core at 512 connections, aiohttp 1 ms.
+                http_client=openai.DefaultAioHttpClient(limits=limits),
             )
         except (openai.OpenAIError, ValueError, httpx2.InvalidURL) as error:
             raise CotDistillError(f"The client cannot be started: {self._clean(str(error))}.") from None
         url = self._client.base_url
         self.url = f"{url.scheme}://{url.netloc.decode()}{url.path}".rstrip("/")  # without user and password
         if url.scheme not in ("http", "https") or not url.host:
-            raise CotDistillError(f"`--base-url` is {base_url!r}, but an address is `http://localhost:8000/v1`.")
+            address = self._clean(base_url or os.environ["OPENAI_BASE_URL"])
+            raise CotDistillError(f"{address!r} is not the address of a server, such as http://localhost:8000/v1.")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -76,16 +83,15 @@ class Client:
             except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
                 self._stop(error)
             except openai.APIConnectionError as error:
-                silent = isinstance(error, openai.APITimeoutError) or isinstance(error.__cause__, httpx2.ConnectError)
-                if silent and wait is None:
-                    raise CotDistillError(
-                        f"No server answers at {self.url} ({self._clean(str(error.__cause__ or error))}): start it, "
-                        "for example `vllm serve MODEL`, or correct `--base-url`."
-                    ) from None
-                if silent and wait:
+                if wait is not None:
                     await asyncio.sleep(wait)
                     continue
-            except (openai.OpenAIError, ValueError):
+                if _is_silent(error):
+                    raise CotDistillError(
+                        f"No server answers at {self.url} ({self._clean(_reason(error))}): start it, for example "
+                        "`vllm serve MODEL`, or correct `--base-url`."
+                    ) from None
+            except _UNREADABLE:
                 pass  # not every server has this list
             return
 
@@ -97,9 +103,8 @@ class Client:
         except openai.APIStatusError as error:
             await self._judge(error, request)
         except openai.APIConnectionError as error:
-            reason = str(error.__cause__ or error) or type(error.__cause__).__name__
-            raise Retry(self._clean(reason), lost=not isinstance(error.__cause__, httpx2.ConnectError)) from None
-        except (openai.OpenAIError, ValueError, RecursionError) as error:  # half a JSON
+            raise Retry(self._clean(_reason(error)), lost=not _is_refused(error)) from None
+        except _UNREADABLE as error:
             raise Retry(f"the response cannot be read: {self._clean(str(error))}", lost=True) from None
         completion = Completion.read(response)
         if completion is None:
@@ -127,7 +132,7 @@ class Client:
     async def _stop_without_model(self, model: str, said: str) -> NoReturn:
         try:
             models = [other.id for other in (await self._client.models.list(timeout=_START_SECONDS)).data]
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError):
+        except (*_UNREADABLE, TypeError, AttributeError):
             models = []
         if models and model not in models:
             raise CotDistillError(f"{self.url} has no model {model!r}: use {self._clean(nearest(model, models))}.")
@@ -147,6 +152,25 @@ class Client:
 
     def _redact(self, text: str) -> str:
         return text.replace(self._key, "[API key]") if self._key else text
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and its causes. The client names every failed connection a time-out; the last cause is right."""
+    return [error, *_chain(error.__cause__)] if error.__cause__ else [error]
+
+
+def _reason(error: BaseException) -> str:
+    cause = _chain(error)[-1]
+    return str(cause) or type(cause).__name__
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether there was no connection, so that nothing was sent."""
+    return any(isinstance(cause, aiohttp.ClientConnectorError) for cause in _chain(error))
+
+
+def _is_silent(error: BaseException) -> bool:
+    return _is_refused(error) or any(isinstance(cause, aiohttp.ServerTimeoutError) for cause in _chain(error))
 
 
 def _retry_after(value: str | None) -> float | None:

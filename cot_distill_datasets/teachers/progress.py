@@ -38,10 +38,15 @@ class Progress:
             self.shown = time.monotonic()
             message(self.line())
 
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.bar.write(text, file=sys.stderr)
+
     def close(self) -> None:
         """End the bar, and show the last numbers."""
         self.bar.close()
-        message(self.line())
+        if self.done:
+            message(self.line())
 
     def line(self) -> str:
         """Return the numbers as one line."""

@@ -6,7 +6,6 @@ is no failure of the request: it is tried again as long as others are answered. 
 """
 
 import asyncio
-import itertools
 import random
 import time
 
@@ -39,8 +38,8 @@ class Sender:
         Raises Unanswered if the server rejects it or fails each time, LimitReached if it could cost too much, and
         CotDistillError if the server answers no request at all.
         """
-        begin, failures = time.monotonic(), 0
-        for number in itertools.count():
+        begin, tries, failures = time.monotonic(), 0, 0
+        while True:
             sent = time.monotonic()
             try:
                 async with self.pace.turn():
@@ -55,9 +54,9 @@ class Sender:
                     self.pace.slow_down(sent)
                 if error.wait is not None:
                     self.pace.pause(error.wait)
-            wait = min(_FIRST_WAIT * 2 ** min(number, 10), _LONGEST_WAIT)
+            wait = min(_FIRST_WAIT * 2 ** min(tries, 10), _LONGEST_WAIT)
+            tries += 1
             await asyncio.sleep(wait * random.uniform(0.75, 1.25))  # not all at the same moment
-        raise AssertionError("unreachable")
 
     async def _try(self, request: Request) -> Answer:
         cost = most = await self.spending.reserve(request)  # an answer that was lost may have been billed

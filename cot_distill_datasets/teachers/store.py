@@ -66,7 +66,7 @@ class Store:
 def open_store(
     folder: Path, *, retry_failed: bool = False, visit: Callable[[Answer], None] = lambda answer: None
 ) -> Iterator[Store]:
-    """Open the store of a teacher to append to it; create it if it is missing, and remove a last line that is torn.
+    """Open the store of a teacher to append to it. A last line that is torn is removed; an empty store is not kept.
 
     `visit` is called with each answer that is there. With `retry_failed`, the store has only the keys whose latest
     answer is kept. Raises CotDistillError if another process has it open, or a line is damaged.
@@ -84,7 +84,11 @@ def open_store(
             yield store
             os.fsync(descriptor)
         finally:
+            is_empty = not os.fstat(descriptor).st_size
             os.close(descriptor)
+            if is_empty:
+                (folder / ANSWERS).unlink()
+                folder.rmdir()
 
 
 def _end_of_lines(path: Path) -> int:
