@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import CotDistillError
 from ..files import atomic_file
+from ..templates import printable
 from .requests import Completion, Plan, Request
 from .store import Store
 
@@ -130,12 +131,10 @@ def _completion(result: dict[str, Any]) -> Completion | None:
 
 
 def _problem(result: dict[str, Any]) -> str:
-    """Return what a batch says about a request without an answer."""
+    """Return what a batch says about a request without an answer, in one line for a terminal."""
     match result:
-        case {"error": {"message": str(message)}}:
-            return message
-        case {"response": {"body": {"error": {"message": str(message)}}}}:
-            return message
+        case {"error": {"message": str(said)}} | {"response": {"body": {"error": {"message": str(said)}}}}:
+            return " ".join(printable(said).split())
         case {"response": {"status_code": status}}:
             return f"status {status}, without an answer"
     return "in none of the files"

@@ -63,14 +63,15 @@ def test_results_are_collected_in_any_order_and_what_is_missing_is_named(
     other = results[9] | {"custom_id": "f" * 64}
     _write("results.jsonl", [*results[3:], results[7], other])
     _write(
-        "errors.jsonl", [_error(failed, 400, "too long"), expired | {"response": None, "error": {"message": "late"}}]
+        "errors.jsonl",
+        [_error(failed, 400, "too\n long\x1b"), expired | {"response": None, "error": {"message": "late"}}],
     )
     capsys.readouterr()
     assert run(NOWHERE, "--collect", "results.jsonl", "--errors", "errors.jsonl") == 1
     output = capsys.readouterr()
     assert reasons() == {"kept": 76} and len(lines()) == 76
     named = [row.split("\t")[2] for row in output.out.splitlines() if row.startswith("missing\t")]
-    assert sorted(named) == ["in none of the files", "late", "status 200, without an answer", "too long"]
+    assert sorted(named) == ["in none of the files", "late", "status 200, without an answer", "too long\\x1b"]
     assert "76 answers collected, 4 missing, 1 repeated, 1 of other requests" in output.err
 
     assert run(NOWHERE, "--batch-file", "rest.jsonl") == 0
