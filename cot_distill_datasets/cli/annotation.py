@@ -28,13 +28,14 @@ def add_annotation_commands(commands: Any) -> None:
     command = add_command(commands, _annotate)
     _add_plan(command)
     _add_sending(command)
-    command.add_argument("--dry-run", action="store_true", help="show the first request, and estimate tokens and cost")
-    batch = command.add_argument_group("batch files instead of a server")
-    batch.add_argument(
-        "--batch-file", type=usable_path, metavar="FILE", help="write what is missing as an OpenAI batch"
+    offline = command.add_argument_group("without a server")
+    one = offline.add_mutually_exclusive_group()
+    one.add_argument("--dry-run", action="store_true", help="show the first request, and estimate tokens and cost")
+    one.add_argument("--batch-file", type=usable_path, metavar="FILE", help="write what is missing as an OpenAI batch")
+    one.add_argument("--collect", type=usable_path, metavar="FILE", help="read the results of that batch")
+    offline.add_argument(
+        "--errors", type=usable_path, metavar="FILE", help="with --collect: the batch's file of errors"
     )
-    batch.add_argument("--collect", type=usable_path, metavar="FILE", help="read the results of the batch")
-    batch.add_argument("--errors", type=usable_path, metavar="FILE", help="with --collect: the batch's file of errors")
 
     status = add_command(command.add_subparsers(metavar="[status]"), _status)
     status.add_argument("--teacher", nargs="+", default=[], metavar="NAME", help="default: every teacher with answers")
@@ -151,6 +152,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise CotDistillError(f"`cot-distill annotate` needs {', '.join(lacking)}: see `cot-distill annotate --help`.")
     if options.teacher in TEACHERS:
         raise CotDistillError(f"The teacher {options.teacher!r} has configs already: use another name as `--teacher`.")
+    if options.errors and not options.collect:
+        raise CotDistillError("`--errors` is the second file of a batch: pass the first one as `--collect`.")
     names = [
         f"{options.teacher}-{granularity}-{format_}-{benchmark}"
         for benchmark in options.benchmark

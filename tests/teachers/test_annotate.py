@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,7 @@ def test_status_of_an_unknown_teacher_names_the_nearest(
         (["--format", "l2n"], "`l2m`"),
         (["--samples", "2", "--temperature", "0"], "temperature 0"),
         (["--release", "nowhere"], "nowhere"),
+        (["--errors", "errors.jsonl"], "--collect"),
         (["--base-url", "localhost:8000"], "localhost:8000"),
         (["--max-cost", "1"], "--price"),
         (["--max-cost", "1", "--price", "1,1", "--extra-body", '{"max_tokens": null}'], "--max-tokens"),
@@ -181,7 +183,7 @@ def test_input_that_cannot_be_used_is_one_sentence(
     [
         ["--price", "1"], ["--price", "a,b"], ["--price", "-1,2"], ["--max-cost", "nan"], ["--temperature", "-1"],
         ["--timeout", "inf"], ["--concurrency", "0"], ["--extra-body", "[]"], ["--extra-body", '{"model": "x"}'],
-        ["--extra-body", "{"],
+        ["--extra-body", "{"], ["--collect", "x", "--dry-run"],
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_rejected_by_name(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,3 +197,14 @@ def test_teacher_model_and_benchmark_are_required(capsys: pytest.CaptureFixture[
     assert main(["annotate", "--teacher", "replay"]) == 2
     error = capsys.readouterr().err
     assert "`--model`" in error and "`--benchmark`" in error and "`--teacher`" not in error
+
+
+def test_the_missing_client_is_one_sentence_with_its_extra(
+    answers: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("annotate", "sender", "client"):
+        monkeypatch.delitem(sys.modules, f"cot_distill_datasets.teachers.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    assert run("http://127.0.0.1:9/v1") == 2
+    assert "pip install 'cot-distill[annotate]'" in capsys.readouterr().err
+    assert run("http://127.0.0.1:9/v1", "--dry-run") == 0
