@@ -31,6 +31,7 @@ bench: .venv/slow .venv-vllm/installed .venv-llamafactory/installed
 	$(BIN)/python tests/bench/bench_training.py
 	$(BIN)/python tests/bench/bench_studies.py
 	$(BIN)/python tests/bench/bench_annotation.py
+	OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_annotation_vllm.py
 
 # Python compiles what is imported, a small part of what is installed.
 PIP := pip install -q --no-compile -c constraints.txt

@@ -133,7 +133,7 @@ class TeacherServer:
         if fault == "length":
             text, reason = text[: len(text) // 2], "length"
         message = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
-        usage = {"prompt_tokens": len(json.dumps(body["messages"]).split()), "completion_tokens": len(text.split())}
+        usage = {"prompt_tokens": len(json.dumps(body["messages"])), "completion_tokens": len(text.split())}
         self.tokens.update(usage)
         choices = [{"index": 0, "message": message, "finish_reason": reason}]
         return {"choices": choices, "usage": None if fault == "usage" else usage}

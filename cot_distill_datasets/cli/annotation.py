@@ -111,6 +111,7 @@ def _fields(text: str) -> dict[str, Any]:
     """Return further fields of a request."""
     try:
         fields = json.loads(text)
+        json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()  # what cannot be sent is a ValueError
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict) or set(_OWN_FIELDS) & set(fields):
@@ -137,7 +138,7 @@ def _annotate(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         message(f"cot-distill: interrupted. The answers so far are in {store}: run the command again to go on.")
         return 130
-    for reason, count in result.unanswered.most_common():
+    for reason, count in result.unanswered.most_common(5):
         message(f"not done: {count} without an answer: {reason}")
     if result.stopped:
         message(f"stopped: {result.stopped}")
@@ -203,12 +204,12 @@ def _batch(plan: Plan, folder: Path, options: argparse.Namespace) -> int:
 
 def _show_results(plan: Plan, store: Path) -> int:
     """Print the answers of a plan by reason; the exit code is 1 unless all are kept."""
-    from ..sources.generated import KEPT
+    from ..sources.generated import ANSWERS, KEPT
     from ..teachers.status import judge_answers, reason_table
 
     keys = {bytes.fromhex(request.key) for request in plan.requests()}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for answer, reason in judge_answers(store, keys):
+    for answer, reason in judge_answers(store, keys) if (store / ANSWERS).is_file() else ():
         counts[answer.config][reason] += 1
     for row in reason_table(counts):
         print(*row, sep="\t")

@@ -27,8 +27,8 @@ _MOST_REQUESTS, _MOST_BYTES = 50_000, 200 * 10**6  # of one file (OpenAI, Batch 
 def write_batch(plan: Plan, store: Store, path: Path) -> dict[Path, int]:
     """Write what the store lacks as batch files, and return the number of requests of each.
 
-    A file has at most 50,000 requests and 200 MB: the second one of `requests.jsonl` is `requests-2.jsonl`. Raises
-    CotDistillError if nothing is missing.
+    A file has at most 50,000 requests and 200 MB: the second one of `requests.jsonl` is `requests-2.jsonl`. There is
+    none if nothing is missing.
     """
     lines = (_batch_line(request) for request in plan.requests() if request.key not in store)
     sizes: dict[Path, int] = {}

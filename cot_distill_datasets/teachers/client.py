@@ -77,7 +77,7 @@ class Client:
 
     async def check(self) -> None:
         """Ask for the list of models. Raises CotDistillError if no server answers, or it rejects the API key."""
-        for wait in (0.5, 1.0, None):
+        for wait in (1.0, None):
             try:
                 await self._client.models.list(timeout=_START_SECONDS)
             except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
@@ -115,7 +115,7 @@ class Client:
     async def _judge(self, error: openai.APIStatusError, request: Request) -> NoReturn:
         """Raise what a status means for the request, or for the run."""
         status, said = error.status_code, self._said(error)
-        if status in (401, 403) or error.code == "insufficient_quota":
+        if status == 401 or error.code == "insufficient_quota":
             self._stop(error)
         if status == 404:
             await self._stop_without_model(request.plan.model, said)
@@ -136,7 +136,10 @@ class Client:
             models = []
         if models and model not in models:
             raise CotDistillError(f"{self.url} has no model {model!r}: use {self._clean(nearest(model, models))}.")
-        raise CotDistillError(f"{self.url} has no model {model!r} or no chat completions (error 404): {said}")
+        raise CotDistillError(
+            f"{self.url} has no model {model!r} or no chat completions (error 404: {said}): correct `--model` or "
+            "`--base-url`, which often ends in /v1."
+        )
 
     def _said(self, error: openai.APIStatusError) -> str:
         """Return the server's own message, or the beginning of its page."""

@@ -41,8 +41,9 @@ def estimate(plan: Plan, store: Path, price: Price | None) -> list[list[str]]:
         known = lengths[config]
         mean = sum(known) / len(known) if known else limit
         tokens = prompts[config] / _BYTES_PER_TOKEN
-        cost = price.cost(tokens, count * mean) if price and mean is not None else None
-        rows.append([config, str(count), *_shown(tokens, mean and count * mean, cost, at_most=not known)])
+        output = None if mean is None else count * mean
+        cost = price.cost(tokens, output) if price and output is not None else None
+        rows.append([config, str(count), *_shown(tokens, output, cost, at_most=not known)])
     return rows
 
 

@@ -183,7 +183,7 @@ def test_input_that_cannot_be_used_is_one_sentence(
     [
         ["--price", "1"], ["--price", "a,b"], ["--price", "-1,2"], ["--max-cost", "nan"], ["--temperature", "-1"],
         ["--timeout", "inf"], ["--concurrency", "0"], ["--extra-body", "[]"], ["--extra-body", '{"model": "x"}'],
-        ["--extra-body", "{"], ["--collect", "x", "--dry-run"],
+        ["--extra-body", "{"], ["--extra-body", '{"top_p": NaN}'], ["--collect", "x", "--dry-run"],
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_rejected_by_name(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,16 @@ def test_results_are_collected_in_any_order_and_what_is_missing_is_named(
     assert not Path("none.jsonl").exists()
 
 
+def test_results_of_other_requests_only_are_no_answers(
+    answers: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(NOWHERE, "--batch-file", "requests.jsonl")
+    _write("results.jsonl", _results(answers, _read("requests.jsonl")))
+    assert run(NOWHERE, "--collect", "results.jsonl", "--max-tokens", "7") == 1
+    assert "80 missing, 0 repeated, 80 of other requests" in capsys.readouterr().err
+    assert lines() == []
+
+
 def test_an_answer_counts_before_an_error_of_the_same_request(answers: dict[str, str]) -> None:
     run(NOWHERE, "--batch-file", "requests.jsonl", "--limit", "1")
     results = _results(answers, _read("requests.jsonl"))

@@ -70,11 +70,11 @@ def test_the_run_stops_before_its_cost_passes_the_limit(
     concurrency: str, faults: list[str], answers: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a price of 1 per token, the server counts what was paid: also for answers that were lost on the way."""
-    price, limit = ["--price", "1000000,1000000"], 10_000
-    with TeacherServer(answers, [None, None, *faults]) as server:
+    price, limit = ["--price", "1000000,1000000"], 40_000
+    with TeacherServer(answers, [None, None, *faults], latency=0.02) as server:
         more = [*price, "--max-tokens", "50", "--concurrency", concurrency]
         assert run(server.url, *more, "--max-cost", str(limit)) == 1
-        assert "--max-cost 10000" in capsys.readouterr().err
+        assert "--max-cost 40000" in capsys.readouterr().err
         paid = server.tokens.total()
         assert paid <= limit
         assert 0 < len(lines()) < 80
@@ -84,6 +84,12 @@ def test_the_run_stops_before_its_cost_passes_the_limit(
             assert server.tokens.total() == paid
         assert run(server.url, *more) == 0
     assert len(lines()) == 80
+
+
+def test_nothing_is_sent_if_the_first_request_may_cost_too_much(answers: dict[str, str]) -> None:
+    with TeacherServer(answers) as server:
+        assert run(server.url, "--price", "1,1", "--max-cost", "0.0001") == 1
+    assert server.requests == [] and lines() == []
 
 
 def test_a_server_without_token_counts_cannot_keep_a_limit(

@@ -1,16 +1,7 @@
 """`cot-distill annotate` with a real `vllm serve`: SmolLM2-135M on a CPU writes CoT, badly, and all of it is kept."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
@@ -20,63 +11,25 @@ pytest.importorskip("vllm", reason="`make test-vllm` has an environment with vLL
 from annotation import keys, lines, reasons
 from pretrained import unpack
 from support import build_questions
+from vllm_server import NAME, serve
 
 from cot_distill_datasets.cli import main
 
 
 STORE = Path("annotations/smollm2_135m")
 QUESTIONS, MAX_TOKENS = 6, 48
-START_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with SmolLM2-135M, the same without a chat template, and a release."""
+    """A folder with SmolLM2-135M and a release."""
     folder = build_questions(tmp_path_factory.mktemp("teacher"), QUESTIONS)
-    unpack(folder / "smollm2")
+    unpack(folder / NAME)
     return folder
 
 
-@contextmanager
-def _served(model: Path) -> Iterator[str]:
-    """Serve a model under the name `smollm2`, and yield the address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        Path(sys.executable).parent / "vllm",
-        "serve",
-        model,
-        "--served-model-name",
-        "smollm2",
-        "--port",
-        str(port),
-    ]
-    options = ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"]
-    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"}
-    with (model.parent / "serve.log").open("w") as log:
-        server = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", server, model.parent / "serve.log")
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except (URLError, ConnectionError, TimeoutError):
-            time.sleep(0.5)
-    pytest.fail(f"vllm serve did not start: {log.read_text()[-3000:]}")
-
-
 def _annotate(url: str, *more: str) -> int:
-    words = ["--teacher", "smollm2_135m", "--model", "smollm2", "--base-url", url, "--benchmark", "arith"]
+    words = ["--teacher", "smollm2_135m", "--model", NAME, "--base-url", f"{url}/v1", "--benchmark", "arith"]
     options = ["--granularity", "l1", "l3", "--max-tokens", str(MAX_TOKENS), "--temperature", "0", "--no-gate"]
     return main(["annotate", *words, *options, *more])
 
@@ -86,7 +39,7 @@ def test_every_answer_of_vllm_is_stored_with_its_tokens_and_a_rerun_sends_nothin
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "eit").symlink_to(teacher / "eit")
-    with _served(teacher / "smollm2") as url:
+    with serve(teacher / NAME, tmp_path / "serve.log") as url:
         code = _annotate(url)
         assert len(set(keys(STORE))) == len(lines(STORE)) == 2 * QUESTIONS
         for line in lines(STORE):
@@ -98,7 +51,7 @@ def test_every_answer_of_vllm_is_stored_with_its_tokens_and_a_rerun_sends_nothin
         capsys.readouterr()
         assert _annotate(url, "--model", "smolm2") == 2
         assert "use `smollm2`" in capsys.readouterr().err
-    assert _annotate("http://127.0.0.1:9/v1", "--dry-run") == 0  # nothing is missing
+    assert _annotate("http://127.0.0.1:9", "--dry-run") == 0  # nothing is missing
     assert [row.split("\t")[1] for row in capsys.readouterr().out.splitlines()[-2:]] == ["0", "0"]
     with capsys.disabled():
         print(f"\nSmolLM2-135M as a teacher of `arith`, {2 * QUESTIONS} answers: {dict(counts)}")
@@ -111,13 +64,13 @@ def test_a_model_without_a_chat_template_is_one_sentence(
     (tmp_path / "eit").symlink_to(teacher / "eit")
     bare = tmp_path / "bare"
     bare.mkdir()
-    for path in (teacher / "smollm2").iterdir():
+    for path in (teacher / NAME).iterdir():
         if path.name == "tokenizer_config.json":
             config = json.loads(path.read_text())
             config.pop("chat_template", None)
             (bare / path.name).write_text(json.dumps(config))
         elif path.name != "chat_template.jinja":
             (bare / path.name).symlink_to(path)
-    with _served(bare) as url:
+    with serve(bare, tmp_path / "serve.log") as url:
         assert _annotate(url) == 2
     assert "chat template" in capsys.readouterr().err.splitlines()[-1]
