@@ -62,8 +62,7 @@ def _count(usage: Any, name: str) -> int | None:
     return count if isinstance(count, int) and count >= 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request to a teacher, which has one answer in its store."""
 
     key: str
