@@ -28,6 +28,7 @@ def launch(arguments: Sequence[str], profile: str | None = None) -> int:
     flags = ["--config_file", str(path), "--num_cpu_threads_per_process", "1"]  # `sft.py` sets its own
     if "num_processes" not in yaml.safe_load(path.read_text(encoding="utf-8")):
         flags += ["--num_processes", str(max(gpus, 1))]
+    others = psutil.Process().children(recursive=True)  # such as the grader's
     try:
         launch_command(launch_command_parser().parse_args([*flags, str(resource("training/sft.py")), *arguments]))
     except CalledProcessError as error:  # of one process
@@ -35,7 +36,7 @@ def launch(arguments: Sequence[str], profile: str | None = None) -> int:
     except ChildFailedError as error:  # of several
         return _exit_code(error.get_first_failure()[1].exitcode)
     except (KeyboardInterrupt, SignalException):
-        _stop_training()
+        _stop_training(others)
         return 130
     return 0
 
@@ -45,9 +46,9 @@ def _exit_code(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _stop_training() -> None:
+def _stop_training(others: Sequence[psutil.Process]) -> None:
     """Wait until the training has ended. A terminal interrupts it too, a signal to this process alone does not."""
-    processes = psutil.Process().children(recursive=True)
+    processes = [process for process in psutil.Process().children(recursive=True) if process not in others]
     for process in psutil.wait_procs(processes, timeout=5)[1]:
         process.send_signal(signal.SIGINT)
     psutil.wait_procs(processes)

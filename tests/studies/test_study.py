@@ -167,13 +167,17 @@ def test_a_file_that_is_no_study_is_rejected(study_file: StudyFile, content: str
 
 @pytest.fixture
 def paper_files(study_file: StudyFile) -> list[ConfigName]:
-    """The configs of the paper's files, none of which is in the release `out/paper`."""
+    """The configs of the paper's files, none of which is in the releases `eit/cot-distill` and `out/paper`."""
     study_file()
     configs = [entry.config for entry in read_manifest(ROOT / "tests/data/upstream/data")[0]]
-    configs.append(ConfigName.parse("gpt4o-l6-rar-aqua"))  # a format at another level than the stand-in has
-    index = shutil.copytree("eit/cot-distill", "out/paper") / Path("release.json")
+    others = ["gpt4o-l6-rar-aqua", "gpt4o-l3-svamp", "gemini-l3-svamp", "llama70b-l3-svamp", "human-svamp"]
+    configs += map(ConfigName.parse, others)  # which the stand-in lacks
     absent = {str(config): "file.json" for config in configs}
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"absent": absent}))
+    project = Path("eit").readlink()
+    Path("eit").unlink()
+    for release in ("eit/cot-distill", "out/paper"):
+        index = shutil.copytree(project / "cot-distill", release) / Path("release.json")
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"absent": absent}))
     return configs
 
 
