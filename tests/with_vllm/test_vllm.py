@@ -44,6 +44,7 @@ ARCHITECTURES = {
     "google/gemma-3-270m": "Gemma3ForCausalLM",
     **{f"bigscience/bloom-{size}": "BloomForCausalLM" for size in ("560m", "1b1", "1b7", "3b")},
     "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM",
+    "runs/base/smollm2-135m": "LlamaForCausalLM",
     "runs/demo/untrained": "LlamaForCausalLM",
     "runs/demo-small/untrained": "LlamaForCausalLM",
     "runs/demo-large/untrained": "LlamaForCausalLM",
