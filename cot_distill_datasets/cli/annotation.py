@@ -82,7 +82,7 @@ def _add_sending(command: Parser) -> None:
     sending.add_argument("--concurrency", type=positive, default=32, metavar="N", help="default: %(default)s")
     sending.add_argument("--timeout", type=positive, default=600, metavar="SECONDS", help="default: 600")
     sending.add_argument("--retry-failed", action="store_true", help="ask again where the answer is not kept")
-    sending.add_argument("--no-gate", action="store_true", help="go on even if most of the first answers are unusable")
+    sending.add_argument("--no-gate", action="store_true", help="continue even if the first answers are unusable")
     sending.add_argument("--price", type=_price, metavar="IN,OUT", help="of a million tokens, to show the cost")
     sending.add_argument("--max-cost", type=_amount, metavar="COST", help="stop before all answers cost more")
 
@@ -136,7 +136,7 @@ def _annotate(options: argparse.Namespace) -> int:
     try:
         result = annotate(store, plan, settings)
     except KeyboardInterrupt:
-        message(f"cot-distill: interrupted. The answers so far are in {store}: run the command again to go on.")
+        message(f"cot-distill: interrupted. The answers so far are in {store}: run the command again to resume.")
         return 130
     for reason, count in result.unanswered.most_common(5):
         message(f"not done: {count} without an answer: {reason}")

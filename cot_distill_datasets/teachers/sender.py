@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 600.0
 
 
 class Unanswered(Exception):
-    """A request has no answer, and the others go on. The message says why."""
+    """A request has no answer, and the others continue. The message says why."""
 
 
 class Sender:
@@ -84,5 +84,5 @@ class Sender:
             raise Unanswered(f"{failures} failures, the last one: {error}")
         if failures >= _TRIES or time.monotonic() - since > _PATIENCE_SECONDS:
             raise CotDistillError(
-                f"{url} answers no more ({error}): run the command again to ask for what is missing."
+                f"{url} no longer answers ({error}): run the command again to ask for what is missing."
             )
