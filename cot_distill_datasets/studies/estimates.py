@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 
 from ..training.arguments import SFTConfig
@@ -39,12 +40,12 @@ def unplanned_seconds(plan: Plan) -> float:
         for config, rows in plan.rows.items()
     }
     mean = statistics.fmean(words.values()) if words else 0.0
-    seconds = 0.0
+    missing: dict[str, float] = defaultdict(float)  # words by student, whose speed is read once
     for cell in plan.study.trained:
         if cell.name in plan.missing:
-            tokens = words.get(cell.config, mean) * _TOKENS_PER_WORD * float(SFTConfig.num_train_epochs)
-            seconds += tokens * _seconds_per_token(plan, cell.student)
-    return seconds
+            missing[cell.student] += words.get(cell.config, mean)
+    per_word = _TOKENS_PER_WORD * float(SFTConfig.num_train_epochs)
+    return sum(count * per_word * _seconds_per_token(plan, student) for student, count in missing.items())
 
 
 def _seconds_per_token(plan: Plan, student: str) -> float:
