@@ -3,7 +3,7 @@
     make bench
     .venv/bin/python tests/bench/bench_studies.py --steps 100
 
-`cot-distill study run` trains the demo student on four configs of `arith` with two seeds, and asks each student and
+`cot-distill study run` trains the demo student on four configs of `arith` with four seeds, and asks each student and
 the untrained base 200 questions with `hf`. Every cell has one thread, so two run at once on two cores.
 
 - Process time: the lifetimes of the training processes, and of the workers that evaluate from the start of their task.
@@ -41,7 +41,7 @@ INTERVAL = 0.2  # seconds
 STUDY = {
     "students": ["demo"],
     "configs": ["oracle-l1-arith", "oracle-l3-arith", "oracle-l6-arith"],  # and `answer-arith`, in every study
-    "seeds": [1, 2],
+    "seeds": [1, 2, 3, 4],
     "test_questions": 200,
     "backend": "hf",
     "threads": 1,
