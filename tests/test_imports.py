@@ -25,6 +25,7 @@ LEVELS = (
     {"reports"},
     {"training"},
     {"studies", "teachers"},
+    {"explorer"},
     {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -147,7 +148,9 @@ def test_every_imported_library_is_declared_in_the_extra_of_its_room(module: str
     """A training also runs the code of `evaluation` and `reports`, so the extra `train` has their libraries."""
     room = _room(module)
     extras = [()] if room in CORE else [("eval",), ("train",)] if room in ("evaluation", "reports") else [("train",)]
-    extras = {"studies": [("train", "study")], "teachers": [("annotate",)]}.get(room, extras)
+    extras = {"studies": [("train", "study")], "teachers": [("annotate",)], "explorer": [("explore",)]}.get(
+        room, extras
+    )
     optional = {"vllm"} if "vllm" in module else set()
     libraries = {DISTRIBUTION.get(name, name) for name in _libraries(MODULES[module])} - optional
     for names in extras:

@@ -124,7 +124,7 @@ def test_an_install_without_extras_builds_audits_and_exports_and_its_rows_load(b
     [
         ("train --max_steps 2", "train"), ("train --help", "train"), ("demo", "train,eval,study"),
         ("evaluate s --tasks cot_arith --backend hf --model-args dtype=float32", "eval"), ("report s", "eval"),
-        ("card s", "eval"),
+        ("card s", "eval"), ("explore", "explore"),
     ],
 )  # fmt: skip
 def test_a_missing_extra_is_one_sentence_with_its_pip_install(

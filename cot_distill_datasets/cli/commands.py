@@ -13,13 +13,15 @@ from ..messages import message, quiet_libraries
 from ..names import HOME_PAGE
 from .annotation import add_annotation_commands
 from .dataset import add_dataset_commands
+from .exploration import add_exploration_commands
 from .parser import Parser
 from .students import add_student_commands
 from .studies import add_study_commands
 
 
 # The extra that a command needs, if it is not `eval`.
-_EXTRAS = {"train": "train", "demo": "train,eval,study", "study": "train,eval,study", "annotate": "annotate"}
+_EXTRAS = {"train": "train", "demo": "train,eval,study", "study": "train,eval,study"}
+_EXTRAS |= {"annotate": "annotate", "explore": "explore"}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -60,4 +62,5 @@ def make_parser() -> Parser:
     add_student_commands(commands)
     add_study_commands(commands)
     add_annotation_commands(commands)
+    add_exploration_commands(commands)
     return parser
