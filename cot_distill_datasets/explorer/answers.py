@@ -62,7 +62,7 @@ def find_samples(folders: Sequence[Path]) -> tuple[Samples, ...]:
                 questions = int(results[path]["n-samples"][task]["effective"])
             if key not in newest or questions >= newest[key][0]:
                 newest[key] = (questions, samples_file(path, task))
-    return tuple(Samples(student, task, path) for (student, task), (_, path) in newest.items())
+    return tuple(Samples(student, task, path) for (student, task), (_, path) in sorted(newest.items()))
 
 
 def _label(path: Path, shots: int) -> str:
