@@ -48,7 +48,9 @@ class Answer(NamedTuple):
 def find_samples(folders: Sequence[Path]) -> tuple[Samples, ...]:
     """Return the samples of each student and task below `folders`: the newest of those with the most questions.
 
-    Raises CotDistillError if a folder has no results of our tasks, or a broken results file.
+    Whether a student still has the weights and the chat template of its results is not checked: `results.read_score`
+    does, with libraries that the page does not need. Raises CotDistillError if a folder has no results of our tasks,
+    or a broken results file.
     """
     newest: dict[tuple[str, str], tuple[int, Path]] = {}
     for folder in folders:

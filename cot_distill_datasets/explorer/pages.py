@@ -195,7 +195,7 @@ def questions_table(counts: Mapping[str, Mapping[str, tuple[int, int]]], texts: 
         _row(texts.get(id_, id_), (_count(*of_question.get(arm, (0, 0))) for arm in arms), kind=' class="question"')
         for id_, of_question in counts.items()
     ]
-    return _page(_table(_row("question", map(_text, arms), cell="th"), lines, kind="questions"))
+    return _page(_table(_row("question", map(_text, arms), cell="th"), lines, kind="counts"))
 
 
 def _count(right: int, of: int) -> str:
