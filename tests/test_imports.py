@@ -25,6 +25,7 @@ LEVELS = (
     {"reports"},
     {"training"},
     {"studies", "teachers"},
+    {"recommend"},
     {"explorer"},
     {"cli", "__init__"},
 )
@@ -148,9 +149,13 @@ def test_every_imported_library_is_declared_in_the_extra_of_its_room(module: str
     """A training also runs the code of `evaluation` and `reports`, so the extra `train` has their libraries."""
     room = _room(module)
     extras = [()] if room in CORE else [("eval",), ("train",)] if room in ("evaluation", "reports") else [("train",)]
-    extras = {"studies": [("train", "study")], "teachers": [("annotate",)], "explorer": [("explore",)]}.get(
-        room, extras
-    )
+    own = {
+        "studies": [("train", "study")],
+        "recommend": [("train", "study")],
+        "teachers": [("annotate",)],
+        "explorer": [("explore",)],
+    }
+    extras = own.get(room, extras)
     optional = {"vllm"} if "vllm" in module else set()
     libraries = {DISTRIBUTION.get(name, name) for name in _libraries(MODULES[module])} - optional
     for names in extras:
