@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from ..chat import bos_rule, check_prompt
 from ..errors import CotDistillError, nearest
 from ..files import resource
-from ..studies.keys import base_hash, digest, recipe_arguments, recipe_template
+from ..studies.keys import base_hash, digest, recipe_arguments
+from ..training.arguments import SFTConfig
 from ..training.failures import errors_as_message
 from ..training.models import check_weights, ensure_demo_student, load_tokenizer
 
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+_TEXT = ("chat_template_path", "eos_token", "pad_token")  # the arguments that decide how a row is rendered
 
 
 @dataclass(frozen=True)
 class Base:
     """A base model in memory. `name` is that of the student's folder below `runs/`, `path` a folder or a Hub name.
 
-    `limit` are the tokens of a row that a training keeps and the model can read. `key` is the hash of the weights,
-    the tokenizer, the chat template and the precision, which decide every score.
+    `head` is the model without its body (`without_body`). `limit` are the tokens of a row that a training keeps and
+    the model can read. `key` is the hash of what decides every score: weights, tokenizer, chat template, precision.
     """
 
     name: str
     path: str
     model: PreTrainedModel
+    head: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     limit: int
     key: str
@@ -39,14 +45,9 @@ class Base:
         """The number of weights."""
         return int(self.model.num_parameters())
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.device
-
 
 def find_recipe(student: str) -> dict[str, Any]:
-    """Return the arguments of a student's training: of a recipe's name or file, or of the folder or Hub name of a base.
+    """Return the training arguments of a student: a recipe's name or file, or a base model's folder or Hub name.
 
     A base that a shipped recipe names has its arguments, another one the defaults and its own chat template. Raises
     CotDistillError if it is none of these.
@@ -60,11 +61,11 @@ def find_recipe(student: str) -> dict[str, Any]:
         return recipe_arguments(path)
     if not (path.is_dir() or "/" in student):
         raise CotDistillError(
-            f"There is no student {student!r}: pass the folder of a base model, its name on the Hub (`owner/name`), or "
-            f"a recipe such as {nearest(student, recipes)}."
+            f"There is no student {student!r}: pass a base model (a folder, or `owner/name` of the Hub), or a recipe "
+            f"such as {nearest(student, recipes)}."
         )
     named = [recipe for recipe in recipes.values() if Path(recipe["model_name_or_path"]).resolve() == path.resolve()]
-    return named[0] if named else {}
+    return named[0] if named else {"model_name_or_path": student, "max_length": SFTConfig.max_length}
 
 
 def load_base(student: str) -> Base:
@@ -73,4 +74,47 @@ def load_base(student: str) -> Base:
     Raises CotDistillError if it cannot be loaded, has no weights or weights that are not finite, or if the template of
     its recipe does not fit its vocabulary.
     """
-    raise NotImplementedError
+    recipe = find_recipe(student)
+    path, revision = recipe["model_name_or_path"], recipe.get("model_revision") or "main"
+    text, dtype = {name: recipe.get(name) for name in _TEXT}, recipe.get("dtype") or "float32"
+    with errors_as_message(f"Cannot load {path}", {}):
+        ensure_demo_student(path)
+        names = SimpleNamespace(model_name_or_path=path, model_revision=revision)
+        tokenizer = load_tokenizer(names, SimpleNamespace(**text))
+        _check_bos(tokenizer)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, revision=revision, trust_remote_code=False, use_safetensors=True, dtype=dtype
+        )
+        check_weights(model)
+        parts = [base_hash(path, revision), tokenizer.get_chat_template(), text["eos_token"], text["pad_token"], dtype]
+        if torch.accelerator.is_available():
+            model.to(torch.accelerator.current_accelerator())
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limit = min(tokens for tokens in (recipe["max_length"], context, 1 << 20) if tokens)
+    name = recipe.get("student") or Path(path).name.lower()
+    return Base(name, path, model, without_body(model), tokenizer, limit, digest(parts))
+
+
+def _check_bos(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check the BOS token of a prompt, as a training does for every row."""
+    turns = [{"role": "user", "content": "2 + 2?"}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+    check_prompt(tokens, tokenizer, room=len(tokens), bos_required=bos_rule(tokenizer).required)
+
+
+class _Given(torch.nn.Module):
+    """Stands in for the body of a model: its hidden states are the `inputs_embeds`."""
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> BaseModelOutputWithPast:
+        return BaseModelOutputWithPast(last_hidden_state=inputs_embeds)
+
+
+def without_body(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a model that shares all but its body with `model`, and computes logits from hidden states.
+
+    So logits can be computed for a few tokens at a time, with the cap or scale that some families apply to them.
+    """
+    head = copy.copy(model)
+    head._modules = model._modules | {model.base_model_prefix: _Given()}
+    return head

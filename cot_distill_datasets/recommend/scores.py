@@ -87,8 +87,8 @@ def mean_surprisal(surprisals: np.ndarray) -> Terms:
 def rationale_distillation(with_rationale: np.ndarray, without: np.ndarray) -> Terms:
     """Return the ratio of the answer's perplexities with and without the rationale, and 1: RD, lower is better.
 
-    Both are surprisals of the answer's tokens, after `{rationale}\\nThe answer is ` and after `The answer is `. Source:
-    MoRSD (arXiv 2509.23574), which keeps the rationales with a low ratio; the mean over rows is ours.
+    Both are surprisals of the answer's tokens, after `{rationale}\\nThe answer is ` and after `The answer is `.
+    Source: MoRSD (arXiv 2509.23574), which keeps the rationales with a low ratio; the mean over rows is ours.
     """
     return float(np.exp(with_rationale.mean() - without.mean())), 1.0
 

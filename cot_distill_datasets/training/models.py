@@ -8,6 +8,7 @@ other model.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +83,18 @@ def check_weights(model: Any) -> None:
 
 
 def check_model(model: Any, rows: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise CotDistillError if a base model has weights that are not finite, or lacks the embedding of a row's token.
+    """Raise CotDistillError as `check_weights` and `check_vocabulary` do. `rows` have `input_ids`."""
+    check_weights(model)
+    check_vocabulary(model, rows["input_ids"], tokenizer)
+
+
+def check_vocabulary(model: Any, rows: Iterable[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise CotDistillError if a base model lacks the embedding of a token of `rows`, or of the pad token.
 
     A tokenizer may have unused tokens beyond the embeddings (Gemma 3).
     """
-    check_weights(model)
     size = model.config.get_text_config().vocab_size
-    last = max(tokenizer.pad_token_id, max(map(max, rows["input_ids"])))
+    last = max([tokenizer.pad_token_id or 0, *map(max, rows)])
     if last >= size:
         raise CotDistillError(
             f"The base model has {size} embeddings, but its tokenizer gives the token {last}: they do not belong "
