@@ -11,28 +11,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutput
 
-from cot_distill_datasets.recommend.base import Base, without_body
+from cot_distill_datasets.recommend.base import Base
 from cot_distill_datasets.schema import completion_text
 
 
-WORDS = [
-    "<|im_start|>",
-    "<|im_end|>",
-    "user",
-    "assistant",
-    "2",
-    "3",
-    "+",
-    "2?",
-    "3?",
-    "=",
-    "4.",
-    "6.",
-    "7.",
-    ".",
-    "The",
-]
-WORDS += ["answer", "is", "4", "6", "x"]
+WORDS = ["<|im_start|>", "<|im_end|>", "user", "assistant", "2", "3", "+", "2?", "3?", "=", "4.", "6.", "7.", "."]
+WORDS += ["The", "answer", "is", "4", "6", "x"]
 # The probabilities of a token after another one. The other tokens share the rest, and are less probable.
 AFTER = {
     "assistant": {"2": 1 / 2, "3": 1 / 4},
@@ -88,8 +72,7 @@ def known_base() -> Base:
     template = (ROOT / "training/templates/chatml.jinja").read_text()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<|im_end|>", chat_template=template)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
-    model = KnownModel()
-    return Base("known", "org/known", model, without_body(model), tokenizer, limit=64, key="0")
+    return Base("known", "org/known", KnownModel(), tokenizer, limit=64, key="0")
 
 
 def write_rows(folder: Path, *rows: tuple[str, str, str, str]) -> str:

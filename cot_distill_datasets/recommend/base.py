@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from ..chat import bos_rule, check_prompt
 from ..errors import CotDistillError, nearest
@@ -28,14 +26,13 @@ _TEXT = ("chat_template_path", "eos_token", "pad_token")  # the arguments that d
 class Base:
     """A base model in memory. `name` is that of the student's folder below `runs/`, `path` a folder or a Hub name.
 
-    `head` is the model without its body (`without_body`). `limit` are the tokens of a row that a training keeps and
-    the model can read. `key` is the hash of what decides every score: weights, tokenizer, chat template, precision.
+    `limit` are the tokens of a row that a training keeps and the model can read. `key` is the hash of what decides
+    every score: weights, tokenizer, chat template, precision.
     """
 
     name: str
     path: str
     model: PreTrainedModel
-    head: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     limit: int
     key: str
@@ -92,7 +89,7 @@ def load_base(student: str) -> Base:
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     limit = min(tokens for tokens in (recipe["max_length"], context, 1 << 20) if tokens)
     name = recipe.get("student") or Path(path).name.lower()
-    return Base(name, path, model, without_body(model), tokenizer, limit, digest(parts))
+    return Base(name, path, model, tokenizer, limit, digest(parts))
 
 
 def _check_bos(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -101,20 +98,3 @@ def _check_bos(tokenizer: PreTrainedTokenizerBase) -> None:
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
     check_prompt(tokens, tokenizer, room=len(tokens), bos_required=bos_rule(tokenizer).required)
-
-
-class _Given(torch.nn.Module):
-    """Stands in for the body of a model: its hidden states are the `inputs_embeds`."""
-
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> BaseModelOutputWithPast:
-        return BaseModelOutputWithPast(last_hidden_state=inputs_embeds)
-
-
-def without_body(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model that shares all but its body with `model`, and computes logits from hidden states.
-
-    So logits can be computed for a few tokens at a time, with the cap or scale that some families apply to them.
-    """
-    head = copy.copy(model)
-    head._modules = model._modules | {model.base_model_prefix: _Given()}
-    return head

@@ -1,10 +1,13 @@
 """Surprisals and ranks of tokens under a base model, from forward passes over texts of similar length."""
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from ..errors import CotDistillError
 from .base import Base
@@ -68,14 +71,15 @@ def _score(base: Base, batch: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
     tokens, in slices.
     """
     inputs = pad(batch, base.model.device)
-    hidden = base.model.base_model(**inputs, use_cache=False)[0]
+    outputs = base.model.base_model(**inputs, use_cache=False)
+    head, hidden = _without_body(base.model, outputs), outputs[0]
     scored = [(row, token) for row, text in enumerate(batch) for token in _scored(text)]
     row, token = torch.tensor(scored, dtype=torch.long, device=hidden.device).reshape(-1, 2).T
     before, targets = hidden[row, token - 1], inputs["input_ids"][row, token]
     size = max(_LOGITS // base.model.config.get_text_config().vocab_size, 1)
     surprisals, ranks = [], []
     for states, target in zip(before.split(size), targets.split(size)):
-        logits = base.head(inputs_embeds=states[None]).logits[0].float()
+        logits = head(inputs_embeds=states[None]).logits[0].float()
         own = logits.gather(1, target[:, None])
         surprisals.append(logits.logsumexp(1) - own[:, 0])
         ranks.append(1 + (logits > own).sum(1))
@@ -84,3 +88,24 @@ def _score(base: Base, batch: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
 
 def _scored(text: Text) -> list[int]:
     return [*range(text.start, text.stop), *range(text.answer, text.end)]
+
+
+class _Given(torch.nn.Module):
+    """Stands in for the body of a model: its output, with the `inputs_embeds` as hidden states."""
+
+    def __init__(self, outputs: ModelOutput) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> ModelOutput:
+        return type(self.outputs)(**{**self.outputs, "last_hidden_state": inputs_embeds})
+
+
+def _without_body(model: PreTrainedModel, outputs: ModelOutput) -> PreTrainedModel:
+    """Return a model that shares all but its body with `model`, and computes logits from hidden states.
+
+    So logits can be computed for a few tokens at a time, with the cap or scale that some families apply to them.
+    """
+    head = copy.copy(model)
+    head._modules = model._modules | {model.base_model_prefix: _Given(outputs)}
+    return head

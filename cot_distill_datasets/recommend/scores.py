@@ -122,5 +122,5 @@ def without_answer(rationale: str, answer: str, choices: Sequence[str], kind: Ki
         return NUMBER.sub(keep, rationale)
     texts = [rf"(?i:{re.escape(answer)})" if kind == "boolean" else re.escape(answer)]
     if kind == "choice" and (index := LETTERS.find(answer)) < len(choices):
-        texts = [rf"{answer}(?!\s+(?!is\b)[a-z])", rf"(?i:{re.escape(choices[index])})"]
+        texts = [rf"(?i:{re.escape(choices[index])})", rf"{answer}(?!\s+(?!is\b)[a-z])"]
     return re.sub("|".join(rf"(?<!\w){text}(?!\w)" for text in texts), "", rationale)

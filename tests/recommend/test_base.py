@@ -1,16 +1,14 @@
-"""The base model of a student: which recipe it has, what is rejected, and logits computed for a few tokens at a time."""
+"""The base model of a student: which recipe it has, and what is rejected."""
 
 import math
 import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, BloomConfig, CohereConfig, Gemma2Config, GPT2Config, PreTrainedConfig
 
 from cot_distill_datasets.errors import CotDistillError
-from cot_distill_datasets.recommend.base import find_recipe, load_base, without_body
+from cot_distill_datasets.recommend.base import find_recipe, load_base
 
 
 @pytest.fixture
@@ -23,9 +21,8 @@ def test_a_student_is_a_recipe_or_a_base_model(base: Path, tmp_path: Path) -> No
     q4 = find_recipe("smollm2-135m-q4")
     assert q4["model_name_or_path"] == "runs/base/smollm2-135m" and q4["max_length"] == 4096
     # A base that a recipe names has its chat template.
-    assert (
-        find_recipe("runs/base/smollm2-135m") == find_recipe(str(Path("runs/base/smollm2-135m").resolve())) == {} or q4
-    )
+    for folder in (Path("runs/base/smollm2-135m"), Path("runs/base/smollm2-135m").resolve()):
+        assert find_recipe(f"{folder}/") == q4
     assert find_recipe("google/gemma-3-270m")["eos_token"] == "<end_of_turn>"
     assert find_recipe(str(base)).get("chat_template_path") is None
     own = tmp_path / "own.yaml"
@@ -70,30 +67,10 @@ def test_the_key_changes_with_weights_and_template(base: Path, tmp_path: Path) -
     own.write_text(f"model_name_or_path: {base}\nchat_template_path: alpaca\nmax_length: 300\n")
     alpaca = load_base(str(own))
     assert alpaca.limit == 300
-    weights = load_file(base / "model.safetensors")
+    other = Path(shutil.copytree(base, tmp_path / "other"))
+    assert load_base(str(other)).key == first.key
+    changed = Path(shutil.copytree(base, tmp_path / "changed"))
+    weights = load_file(changed / "model.safetensors")
     weights["model.norm.weight"][0] = 2
-    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
-    assert len({first.key, alpaca.key, load_base(str(base)).key}) == 3
-
-
-SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-FAMILIES = {
-    "gemma2 caps its logits": Gemma2Config(
-        **SMALL, intermediate_size=64, num_key_value_heads=1, head_dim=16, final_logit_softcapping=0.5
-    ),
-    "cohere scales its logits": CohereConfig(**SMALL, intermediate_size=64, logit_scale=0.25),
-    "bloom": BloomConfig(vocab_size=64, hidden_size=32, n_layer=1, n_head=2),
-    "gpt2": GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2),
-}
-
-
-@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
-def test_the_head_returns_the_models_own_logits(config: PreTrainedConfig) -> None:
-    model = AutoModelForCausalLM.from_config(config).eval()
-    tokens = torch.arange(12).reshape(2, 6)
-    with torch.no_grad():
-        expected = model(input_ids=tokens).logits
-        hidden = model.base_model(input_ids=tokens)[0]
-        logits = without_body(model)(inputs_embeds=hidden).logits
-    assert torch.allclose(logits, expected, atol=1e-6)
-    assert torch.equal(model(input_ids=tokens).logits, expected)  # the model has kept its body
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    assert len({first.key, alpaca.key, load_base(str(changed)).key}) == 3

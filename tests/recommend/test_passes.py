@@ -5,10 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BloomConfig, Gemma3TextConfig, GPT2Config, LlamaConfig, PreTrainedConfig
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    CohereConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedConfig,
+)
 
 from cot_distill_datasets.recommend import passes
-from cot_distill_datasets.recommend.base import Base, without_body
+from cot_distill_datasets.recommend.base import Base
 from cot_distill_datasets.recommend.passes import batches, measure
 from cot_distill_datasets.recommend.texts import Text
 
@@ -17,6 +26,10 @@ SMALL = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_atte
 FAMILIES = {
     "llama": LlamaConfig(**SMALL, intermediate_size=64),
     "gemma3": Gemma3TextConfig(**SMALL, intermediate_size=64, num_key_value_heads=1, head_dim=16, sliding_window=8),
+    "gemma2 caps its logits": Gemma2Config(
+        **SMALL, intermediate_size=64, num_key_value_heads=1, head_dim=16, final_logit_softcapping=0.01
+    ),
+    "cohere scales its logits": CohereConfig(**SMALL, intermediate_size=64, logit_scale=0.25),
     "bloom": BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=2),
     "gpt2": GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=2),
 }
@@ -35,7 +48,7 @@ def test_a_batch_has_the_surprisals_and_ranks_of_each_text_alone(
 ) -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
-    base = replace(demo, model=model, head=without_body(model))
+    base = replace(demo, model=model)
     monkeypatch.setattr(passes, "TOKENS", 100)
     monkeypatch.setattr(passes, "_LOGITS", 2000)
     texts = _texts(9)
@@ -68,7 +81,7 @@ def test_batches_have_texts_of_similar_length_and_bounded_tokens(monkeypatch: py
     monkeypatch.setattr(passes, "TOKENS", 100)
     texts = _texts(50)
     grouped = list(batches(texts))
-    assert sorted(text for batch in grouped for text in batch) == sorted(texts)
+    assert {text for batch in grouped for text in batch} == set(texts)
     assert all(len(batch) * max(len(text.tokens) for text in batch) <= 100 for batch in grouped)
     padding = sum(max(len(t.tokens) for t in batch) - len(text.tokens) for batch in grouped for text in batch)
     assert padding < 0.1 * sum(len(text.tokens) for text in texts)

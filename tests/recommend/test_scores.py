@@ -52,14 +52,12 @@ def test_lengths_are_those_of_the_dataset_card() -> None:
         ("math", r"\frac{1}{2}", r"It is \frac{1}{2}, so 0.5 or \frac12.", "It is , so  or ."),
         ("math", "x+1", "Thus x+1 = 2x+1.", "Thus  = 2x+1."),
         ("boolean", "True", "So that is true. Untrue?", "So that is . Untrue?"),
-        ("choice", "A", "A dog and (A) a cat. A is right, not AB. A Cat", " dog"),
+        ("choice", "A", "A dog and (A) a cat. A is right, not AB. A Cat", "A dog and () .  is right, not AB. "),
         ("choice", "B", "Option B: a Dog.", "Option : ."),
     ],
 )
 def test_the_mentions_of_the_answer_are_taken_out(kind: Kind, answer: str, rationale: str, masked: str) -> None:
     choices = ["a cat", "a dog"] if kind == "choice" else []
-    if answer == "A":
-        masked = "A dog and () .  is right, not AB. "
     assert without_answer(rationale, answer, choices, kind) == masked
 
 
