@@ -30,6 +30,7 @@ bench: .venv/slow .venv-vllm/installed .venv-llamafactory/installed
 	OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_evaluation.py
 	$(BIN)/python tests/bench/bench_training.py
 	$(BIN)/python tests/bench/bench_studies.py
+	OMP_NUM_THREADS=2 $(BIN)/python tests/bench/bench_recommend.py
 	$(BIN)/python tests/bench/bench_annotation.py
 	OMP_NUM_THREADS=2 .venv-vllm/bin/python tests/bench/bench_annotation_vllm.py
 

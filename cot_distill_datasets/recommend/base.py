@@ -88,7 +88,7 @@ def load_base(student: str) -> Base:
             model.to(torch.accelerator.current_accelerator())
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     limit = min(tokens for tokens in (recipe["max_length"], context, 1 << 20) if tokens)
-    name = recipe.get("student") or Path(path).name.lower()
+    name = Path(recipe.get("student") or Path(path).name.lower()).name
     return Base(name, path, model, tokenizer, limit, digest(parts))
 
 

@@ -58,9 +58,10 @@ def score_configs(
 ) -> pa.Table:
     """Return the terms of every score of configs (`SCHEMA`), on the first `rows` questions that all of them have.
 
-    A score is the sum of its numerators over the sum of its denominators. All configs have the same ids. A config has
-    no lines of a score that is not defined for it: `rsr` and `surprisal` without CoT, `agreement` where the release
-    does not tell it. `agreement` is that of the config, on each of its lines. `grace` has one line for each split.
+    The order is that of the ids, which are hashes. A score is the sum of its numerators over the sum of its
+    denominators. All configs have the same ids. A config has no lines of a score that is not defined for it: `rsr` and
+    `surprisal` without CoT, `agreement` where the release does not tell it. `agreement` is that of the config, on each
+    of its lines. `grace` has one line for each split of the questions.
 
     Results are written below `folder` as they are computed, so that a killed run resumes. Raises CotDistillError if
     the configs share no question, the rows lack columns or are too long, or logits are NaN, and with `gradients` if
@@ -68,7 +69,7 @@ def score_configs(
     """
     if gradients:
         require_small(base)
-    names = [str(config) for config in configs]
+    names = list(dict.fromkeys(map(str, configs)))
     loaded = {name: _load(name, dataset) for name in names}
     ids = sorted(set.intersection(*(set(part["id"]) for part in loaded.values())))[:rows]
     if not ids:
@@ -159,10 +160,10 @@ def _complete(table: pa.Table, configs: int, wanted: int, limit: int) -> pa.Tabl
         sums[config, score] += denominator
     left_out = wanted - sum(count == configs for count in having.values())
     if left_out:
-        reason = f"of the {wanted} questions are left out: a row of theirs has more than {limit} tokens."
+        reason = f"{left_out} of the {wanted} questions are left out: a row of theirs has more than {limit} tokens"
         if left_out == wanted:
-            raise CotDistillError(f"{left_out} {reason}")
-        message(f"{left_out} {reason}")
+            raise CotDistillError(f"{reason}. Choose configs with shorter texts, or another student.")
+        message(f"{reason}.")
     kept = [having[id_] == configs and sums[config, score] > 0 for config, score, id_, _ in zip(*columns)]
     return table.filter(pa.array(kept, pa.bool_()))
 

@@ -63,7 +63,9 @@ def load_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBa
             raise CotDistillError(f"Cannot read the chat template {path}: {error}.") from error
         training_args.chat_template_path = None  # TRL would read it again
     if tokenizer.chat_template is None:
-        raise CotDistillError(f"{name} has no chat template: pass one as `--chat_template_path`, such as `chatml`.")
+        raise CotDistillError(
+            f"{name} has no chat template: pass one as `--chat_template_path`, such as `chatml`, or a recipe with one."
+        )
     tokenizer.chat_template = plain_template(tokenizer.get_chat_template())
     tokenizer.eos_token = training_args.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training_args.pad_token or tokenizer.pad_token

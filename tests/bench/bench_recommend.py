@@ -5,9 +5,9 @@
 
 Part by part, the texts of a config go through bare forward passes, in the batches that `recommend` forms, and then
 through `recommend` itself: rendering, tokenizing, forward passes, log-probabilities, ranks and the file of results. A
-bare pass is `model(input_ids, attention_mask)`, which computes the logits of every token; for comparison, the same with
-`logits_to_keep=1`, which computes next to none. The peak memory is that of another process, which only scores, after a
-quarter of the questions and after all of them.
+bare pass is `model(input_ids, attention_mask)`, which computes the logits of every token; for comparison, the same
+with `logits_to_keep=1`, which computes next to none. The peak memory is that of another process, which only scores,
+after a quarter of the questions and after all of them.
 
 On 2 cores, 24 configs and 500 rows take hours; the default takes about 5 minutes.
 """
