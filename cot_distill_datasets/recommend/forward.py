@@ -79,7 +79,8 @@ def score_configs(
     tables, projections = [], []
     for part, name in progress(parts, f"Scoring {len(names)} configs under {base.name}, part by part"):
         chosen = select_questions(loaded[name], part).to_list()
-        path = folder / base.name / f"{name}.{digest([base.key, _DEFINITIONS, chosen])}.parquet"
+        key = digest([base.key, base.limit, _DEFINITIONS, chosen])
+        path = folder / base.name / f"{name}.{key}.parquet"
         with errors_as_message(f"Cannot score {name} under {base.path}", {}):
             tables.append(_stored(path, partial(_score_part, base, name, chosen, closings)))
             if gradients:

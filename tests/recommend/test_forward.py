@@ -18,6 +18,7 @@ from cot_distill_datasets.names import ConfigName
 from cot_distill_datasets.recommend import forward
 from cot_distill_datasets.recommend.base import Base
 from cot_distill_datasets.recommend.forward import score_configs
+from cot_distill_datasets.recommend.texts import row_texts
 from cot_distill_datasets.training.data import load_rows
 
 
@@ -98,11 +99,11 @@ def test_rsr_equals_the_authors_definition(demo: Base, project: Path, tmp_path: 
 
 
 def test_a_killed_run_resumes_and_more_rows_reuse_the_first(
-    demo: Base, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Base, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward, "_PART", 10)
+    monkeypatch.setattr(forward, "_PART", 8)
     release, configs = str(project / "eit/cot-distill"), [L3, FINE]
-    whole = score_configs(demo, configs, release, rows=20, folder=tmp_path / "whole", gradients=True)
+    whole = score_configs(small, configs, release, rows=16, folder=tmp_path / "whole", gradients=True)
     calls = 0
 
     def count(*arguments: Any) -> Any:
@@ -115,13 +116,14 @@ def test_a_killed_run_resumes_and_more_rows_reuse_the_first(
     measure = forward.measure
     monkeypatch.setattr(forward, "measure", count)
     with pytest.raises(KeyboardInterrupt):
-        score_configs(demo, configs, release, rows=20, folder=tmp_path, gradients=True)
-    next(tmp_path.rglob("*.parquet")).write_bytes(b"PAR1 truncated")  # it is computed again
-    assert score_configs(demo, configs, release, rows=20, folder=tmp_path, gradients=True).equals(whole)
+        score_configs(small, configs, release, rows=16, folder=tmp_path, gradients=True)
+    written = [path for path in tmp_path.glob("*/*.parquet") if "gradients" not in path.name]
+    written[0].write_bytes(b"PAR1 truncated")  # it is computed again
+    assert score_configs(small, configs, release, rows=16, folder=tmp_path, gradients=True).equals(whole)
     assert calls == 6  # 4 parts, the one that was killed, and the damaged one
-    score_configs(demo, configs, release, rows=30, folder=tmp_path)
+    score_configs(small, configs, release, rows=24, folder=tmp_path)
     assert calls == 8
-    score_configs(replace(demo, key="other"), [L3], release, rows=10, folder=tmp_path)
+    score_configs(replace(small, key="other"), [L3], release, rows=8, folder=tmp_path)
     assert calls == 9
 
 
@@ -129,8 +131,8 @@ def test_questions_with_a_row_that_is_too_long_are_left_out_of_all_configs(
     demo: Base, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     release = str(project / "eit/cot-distill")
-    lengths = [len(demo.tokenizer(row["completion"][0]["content"])["input_ids"]) for row in load_rows(FINE, release)]
-    short = replace(demo, limit=sorted(lengths)[len(lengths) // 2] + 40)
+    lengths = sorted(len(row_texts(row, demo.tokenizer).full.tokens) for row in load_rows(FINE, release))
+    short = replace(demo, limit=lengths[19])
     table = score_configs(short, [L3, FINE], release, folder=tmp_path)
     ids = [set(table.filter(pa.compute.field("config") == str(config))["id"].to_pylist()) for config in (L3, FINE)]
     assert ids[0] == ids[1] and 0 < len(ids[0]) < 40

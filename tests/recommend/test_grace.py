@@ -35,25 +35,25 @@ def _by_hand(gradients: np.ndarray, questions: int) -> list[float]:
     return scores
 
 
-def test_grace_equals_the_authors_definition_on_a_small_model(demo: Base, project: Path, tmp_path: Path) -> None:
+def test_grace_equals_the_authors_definition_on_a_small_model(small: Base, project: Path, tmp_path: Path) -> None:
     release = str(project / "eit/cot-distill")
-    table = score_configs(demo, [CONFIG], release, rows=20, folder=tmp_path, gradients=True)
+    table = score_configs(small, [CONFIG], release, rows=20, folder=tmp_path, gradients=True)
     lines = table.filter(table["score"].cast("string").to_numpy(zero_copy_only=False) == "grace").to_pylist()
     rows = sorted(load_rows(CONFIG, release).to_list(), key=lambda row: row["id"])[:20]
-    weights = list(demo.model.parameters())
+    weights = list(small.model.parameters())
     size = sum(weight.numel() for weight in weights)
     matrix = torch.cat([signs(number, min(module._BLOCK, size - start)) for number, start in _blocks(size)])
     gradients = []
     for row in rows:
-        prompt = demo.tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
-        text = f"{prompt}{row['completion'][0]['content']}{demo.tokenizer.eos_token}"
-        tokens = demo.tokenizer(text, return_tensors="pt")["input_ids"]
+        prompt = small.tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        text = f"{prompt}{row['completion'][0]['content']}{small.tokenizer.eos_token}"
+        tokens = small.tokenizer(text, return_tensors="pt")["input_ids"]
         labels = tokens.clone()
-        labels[:, : len(demo.tokenizer(prompt)["input_ids"])] = -100
-        demo.model.zero_grad()
-        demo.model(input_ids=tokens, labels=labels).loss.backward()
+        labels[:, : len(small.tokenizer(prompt)["input_ids"])] = -100
+        small.model.zero_grad()
+        small.model(input_ids=tokens, labels=labels).loss.backward()
         gradients.append(torch.cat([weight.grad.flatten() for weight in weights]))
-    demo.model.zero_grad()
+    small.model.zero_grad()
     projected = (torch.stack(gradients) @ matrix / size**0.5).double().numpy()
     expected = _by_hand(projected, len(rows))
     assert [line["id"] for line in lines] == [str(split) for split in range(10)]
@@ -89,19 +89,19 @@ def test_the_signs_are_fair_and_the_same_on_every_machine() -> None:
     drawn = signs(3, 400)
     assert drawn.shape == (400, DIMENSIONS) and set(drawn.unique().tolist()) == {-1.0, 1.0}
     assert abs(float(drawn.mean())) < 0.01
-    assert drawn[0, :8].tolist() == [1, 1, 1, -1, 1, -1, -1, 1]
+    assert drawn[0, :8].tolist() == [1, 1, 1, 1, 1, -1, -1, -1]
     assert not torch.equal(drawn, signs(4, 400))
 
 
 def test_gradients_do_not_depend_on_how_many_are_in_memory(
-    demo: Base, project: Path, monkeypatch: pytest.MonkeyPatch
+    small: Base, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = load_rows(CONFIG, str(project / "eit/cot-distill")).to_list()[:3]
-    texts = [row_texts(row, demo.tokenizer).full for row in rows]
-    together = projected_gradients(demo, texts)
+    texts = [row_texts(row, small.tokenizer).full for row in rows]
+    together = projected_gradients(small, texts)
     monkeypatch.setattr(module, "_MEMORY", 1)
-    assert np.allclose(projected_gradients(demo, texts), together, rtol=1e-4, atol=1e-6)
-    assert projected_gradients(demo, []).shape == (0, DIMENSIONS)
+    assert np.allclose(projected_gradients(small, texts), together, rtol=1e-4, atol=1e-6)
+    assert projected_gradients(small, []).shape == (0, DIMENSIONS)
 
 
 def test_a_large_student_is_rejected_before_anything_is_scored(demo: Base, monkeypatch: pytest.MonkeyPatch) -> None:
