@@ -79,7 +79,7 @@ def load_base(student: str) -> Base:
         names = SimpleNamespace(model_name_or_path=path, model_revision=revision)
         tokenizer = load_tokenizer(names, SimpleNamespace(**text))
         _check_bos(tokenizer)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             path, revision=revision, trust_remote_code=False, use_safetensors=True, dtype=dtype
         )
         check_weights(model)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 
 from ..errors import CotDistillError
 from .base import Base
@@ -93,15 +92,15 @@ def _scored(text: Text) -> list[int]:
 class _Given(torch.nn.Module):
     """Stands in for the body of a model: its output, with the `inputs_embeds` as hidden states."""
 
-    def __init__(self, outputs: ModelOutput) -> None:
+    def __init__(self, outputs: Any) -> None:
         super().__init__()
         self.outputs = outputs
 
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> ModelOutput:
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
         return type(self.outputs)(**{**self.outputs, "last_hidden_state": inputs_embeds})
 
 
-def _without_body(model: PreTrainedModel, outputs: ModelOutput) -> PreTrainedModel:
+def _without_body(model: PreTrainedModel, outputs: Any) -> PreTrainedModel:
     """Return a model that shares all but its body with `model`, and computes logits from hidden states.
 
     So logits can be computed for a few tokens at a time, with the cap or scale that some families apply to them.

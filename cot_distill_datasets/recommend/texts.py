@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from os.path import commonprefix
+from itertools import takewhile
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
@@ -67,4 +67,4 @@ def _text(row: Row, rationale: str, tokenizer: PreTrainedTokenizerBase) -> Text:
 
 def _shared(tokens: Sequence[int], others: Sequence[int]) -> int:
     """Return the number of tokens that two texts share at their start."""
-    return len(commonprefix([tokens, others]))  # noqa: RUF071
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tokens, others)))

@@ -85,7 +85,8 @@ def main() -> None:
     args = parser.parse_args()
     forward._PART = PART
     configs = [stats.config for stats in require_release(args.release).training]
-    configs = [config for config in configs if config.benchmark == args.benchmark][: args.configs]
+    configs = [config for config in configs if config.benchmark == args.benchmark and config.teacher != "answer"]
+    configs = configs[: args.configs]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; ", end="")
     print(f"{len(configs)} configs, {args.rows} rows", flush=True)
     with tempfile.TemporaryDirectory() as name:
