@@ -82,7 +82,7 @@ def _score(base: Base, batch: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
         own = logits.gather(1, target[:, None])
         surprisals.append(logits.logsumexp(1) - own[:, 0])
         ranks.append(1 + (logits > own).sum(1))
-    return torch.cat(surprisals).double().cpu().numpy(), torch.cat(ranks).cpu().numpy()
+    return torch.cat(surprisals).cpu().double().numpy(), torch.cat(ranks).cpu().numpy()
 
 
 def _scored(text: Text) -> list[int]:

@@ -106,21 +106,24 @@ def without_answer(rationale: str, answer: str, choices: Sequence[str], kind: Ki
     """Return a rationale without the mentions of the answer.
 
     A mention is a number of the same value, or the answer's own word, LaTeX, letter or option text. The letter A is
-    none where it is an article ("A dog").
+    none where it is an article ("A dog"). Words for a number ("three") and synonyms ("yes") stay.
 
     >>> without_answer("12 + 12 = 24. Not 124 or 2.4, but 24.0!", "24", [], "number")
     '12 + 12 = . Not 124 or 2.4, but !'
     >>> without_answer("A dog barks, so (A), barks.", "A", ["barks", "sings"], "choice")
     'A dog , so (), .'
     """
-    if (value := number_value(answer)) is not None and kind in ("number", "math"):
+    index = LETTERS.find(answer) if kind == "choice" else len(choices)
+    text = choices[index] if index < len(choices) else answer
+    if (value := number_value(text)) is not None:
 
         def keep(number: re.Match[str]) -> str:
             own = number_in(rationale, number)
             return "" if own is not None and number_value(own) == value else number[0]
 
-        return NUMBER.sub(keep, rationale)
-    texts = [rf"(?i:{re.escape(answer)})" if kind == "boolean" else re.escape(answer)]
-    if kind == "choice" and (index := LETTERS.find(answer)) < len(choices):
-        texts = [rf"(?i:{re.escape(choices[index])})", rf"{answer}(?!\s+(?!is\b)[a-z])"]
-    return re.sub("|".join(rf"(?<!\w){text}(?!\w)" for text in texts), "", rationale)
+        masked = NUMBER.sub(keep, rationale)
+    else:
+        case = "" if kind == "math" else "(?i)"
+        masked = re.sub(rf"{case}(?<!\w){re.escape(text)}(?!\w)", "", rationale)
+    letter = r"A(?!\s+(?!is\b)[a-z])" if answer == "A" else answer
+    return re.sub(rf"(?<!\w){letter}(?!\w)", "", masked) if kind == "choice" else masked

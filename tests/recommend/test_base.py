@@ -60,6 +60,13 @@ def test_a_template_that_does_not_fit_the_vocabulary_is_rejected(base: Path, tmp
     assert "`<start_of_turn>`" in _error(own)
 
 
+def test_a_demo_student_is_created_as_a_training_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    demo = load_base("demo")
+    assert (demo.name, demo.path, demo.limit) == ("demo", "runs/demo/untrained", 1024)
+    assert Path("runs/demo/untrained/model.safetensors").is_file()
+
+
 def test_the_key_changes_with_weights_and_template(base: Path, tmp_path: Path) -> None:
     first = load_base(str(base))
     assert first.limit == 1024 and first.name == "base" and first.parameters == pytest.approx(9e5, rel=0.1)

@@ -53,11 +53,12 @@ def test_lengths_are_those_of_the_dataset_card() -> None:
         ("math", "x+1", "Thus x+1 = 2x+1.", "Thus  = 2x+1."),
         ("boolean", "True", "So that is true. Untrue?", "So that is . Untrue?"),
         ("choice", "A", "A dog and (A) a cat. A is right, not AB. A Cat", "A dog and () .  is right, not AB. "),
-        ("choice", "B", "Option B: a Dog.", "Option : ."),
+        ("choice", "B", "Option B: a Dog. B because", "Option : .  because"),
+        ("choice", "C", "C is $5.0, not 2.5 or 15.", " is , not 2.5 or 15."),
     ],
 )
 def test_the_mentions_of_the_answer_are_taken_out(kind: Kind, answer: str, rationale: str, masked: str) -> None:
-    choices = ["a cat", "a dog"] if kind == "choice" else []
+    choices = ["a cat", "a dog", "5"] if kind == "choice" else []
     assert without_answer(rationale, answer, choices, kind) == masked
 
 
