@@ -22,7 +22,7 @@ _TEST_SHARE = 0.1
 _SMOOTHING = 1e-3  # ν
 _LEAST = 1e-12  # norm and eigenvalue
 _BLOCK = 1 << 14  # weights whose signs are in memory at once
-_MEMORY = 1 << 27  # elements of gradients in memory at once
+_MEMORY = 1 << 26  # elements of gradients in memory at once
 
 
 def require_small(base: Base) -> None:
