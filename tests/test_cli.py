@@ -15,7 +15,7 @@ from cot_distill_datasets.cli import main, make_parser
 
 COMMANDS = (
     "build", "audit", "publish", "export", "train", "evaluate", "report", "compare", "card", "publish-student", "demo",
-    "study", "annotate", "explore",
+    "study", "recommend", "annotate", "explore",
 )  # fmt: skip
 HEAVY = ("datasets", "torch", "transformers", "lm_eval", "pyarrow")  # each takes about a second or more
 
@@ -134,6 +134,7 @@ def test_the_root_folder_is_rejected(args: list[str], capsys: pytest.CaptureFixt
     [
         (["train", "--max_steps", "2"], "torch", "train"),
         (["demo"], "transformers", "train,eval,study"),
+        (["recommend", "s", "--benchmark", "arith", "--configs", "human-arith"], "torch", "train,eval,study"),
         (["evaluate", "s", "--tasks", "cot_arith"], "transformers", "eval"),
         (["evaluate", "s", "--tasks", "cot_arith", "--model-args", "dtype=float32"], "lm_eval", "eval"),
         (["report", "s"], "transformers", "eval"),

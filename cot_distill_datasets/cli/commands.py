@@ -15,13 +15,14 @@ from .annotation import add_annotation_commands
 from .dataset import add_dataset_commands
 from .exploration import add_exploration_commands
 from .parser import Parser
+from .recommendation import add_recommendation_commands
 from .students import add_student_commands
 from .studies import add_study_commands
 
 
 # The extra that a command needs, if it is not `eval`.
-_EXTRAS = {"train": "train", "demo": "train,eval,study", "study": "train,eval,study"}
-_EXTRAS |= {"annotate": "annotate", "explore": "explore"}
+_EXTRAS = {"train": "train", "annotate": "annotate", "explore": "explore"}
+_EXTRAS |= dict.fromkeys(("demo", "study", "recommend"), "train,eval,study")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -61,6 +62,7 @@ def make_parser() -> Parser:
     add_dataset_commands(commands)
     add_student_commands(commands)
     add_study_commands(commands)
+    add_recommendation_commands(commands)
     add_annotation_commands(commands)
     add_exploration_commands(commands)
     return parser

@@ -16,7 +16,7 @@ from ..studies.records import OUTCOMES, read_record
 SIZE_FACTOR = 3.0  # students whose parameters differ by at most this factor are of one size
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """A student of a finished study, with one value of each further axis."""
 
     section: Section
@@ -49,7 +49,7 @@ class Measured(NamedTuple):
         return max(((config, arm.accuracy) for config, arm in self.section.arms.items()), key=lambda pair: pair[1])
 
 
-def read_study(folder: Path) -> list[Measured]:
+def read_study(folder: Path) -> list[Measurement]:
     """Return what a study measured: `outcomes.parquet`, and the sizes of the students from the records beside it.
 
     Raises CotDistillError if the folder has no outcomes, or a file is damaged.
@@ -68,9 +68,9 @@ def read_study(folder: Path) -> list[Measured]:
     records = [read_record(record)[1] for record in sorted((folder / RECORDS).glob("*.parquet"))]
     trained = {facts["key"]: facts["provenance"] for facts in records if facts["provenance"]}
     sizes = {cell["student"]: trained[cell["key"]]["parameters"] for cell in cells if cell["key"] in trained}
-    return [Measured(section, sizes.get(section.place.student, 0)) for section in sections if section.arms]
+    return [Measurement(section, sizes.get(section.place.student, 0)) for section in sections if section.arms]
 
 
-def of_size(measured: Iterable[Measured], parameters: int) -> list[Measured]:
+def of_size(measurements: Iterable[Measurement], parameters: int) -> list[Measurement]:
     """Return the students of the size of one with `parameters`. Those of an unknown size, 0, are left out."""
-    return [m for m in measured if parameters <= SIZE_FACTOR * m.parameters <= SIZE_FACTOR**2 * parameters]
+    return [m for m in measurements if parameters <= SIZE_FACTOR * m.parameters <= SIZE_FACTOR**2 * parameters]

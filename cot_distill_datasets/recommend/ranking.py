@@ -50,7 +50,7 @@ class Sums:
         """The score of each config."""
         return np.asarray(self.numerators.sum(1) / self.denominators.sum(1))
 
-    def resampled(self) -> Array:
+    def resamples(self) -> Array:
         """Return the scores `[resample, config]` of resampled questions.
 
         The splits of GRACE have most questions in common, so that their mean varies by more than resampled splits
@@ -111,19 +111,19 @@ def merits(name: str, values: Array) -> Array:
 
 
 def rank(name: str, sums: Sums) -> list[Standing]:
-    """Return the standing of each config by a score, from best to worst."""
-    values, resampled = merits(name, sums.values), merits(name, sums.resampled())
-    better = tell_apart(values, resampled)
-    best = resampled == resampled.max(1, keepdims=True)
+    """Return the standing of each config by a score, in the order of their ranks, and of their values in a rank."""
+    values, resamples = merits(name, sums.values), merits(name, sums.resamples())
+    better = tell_apart(values, resamples)
+    best = resamples == resamples.max(1, keepdims=True)
     top = (best / best.sum(1, keepdims=True)).mean(0)  # configs of equal value share a resample
     ranks, last = 1 + better.sum(0), len(values) - better.sum(1)
-    order = sorted(range(len(values)), key=lambda number: -values[number])
+    order = np.lexsort((-values, ranks))
     return [
         Standing(sums.configs[n], float(sums.values[n]), int(ranks[n]), int(last[n]), float(top[n])) for n in order
     ]
 
 
-def tell_apart(values: Array, resampled: Array) -> NDArray[np.bool_]:
+def tell_apart(values: Array, resamples: Array) -> NDArray[np.bool_]:
     """Return whether the config of a row is better than that of a column, `[config, config]`; higher is better.
 
     It is if the interval of their difference is above 0. The intervals of all pairs hold at once with 95% confidence:
@@ -132,7 +132,7 @@ def tell_apart(values: Array, resampled: Array) -> NDArray[np.bool_]:
     every rank at once (Mogstad, Romano, Shaikh & Wilhelm 2024, "Inference for ranks", Review of Economic Studies 91).
     A percentile interval of resampled ranks would be too narrow where configs are equal.
     """
-    differences, observed = (v[..., :, None] - v[..., None, :] for v in (resampled, values))
+    differences, observed = (v[..., :, None] - v[..., None, :] for v in (resamples, values))
     errors, rounding = differences.std(0), 1e-9 * np.abs(values).max()
     varying = errors > rounding  # otherwise the difference is the same for every question
     deviations = np.divide(np.abs(differences - observed), errors, out=np.zeros_like(differences), where=varying)

@@ -5,15 +5,18 @@ and -1 for the reverse. Directions are declared with the scores, before anything
 the accuracies. Answer-only students are left out, because a config without CoT has no score.
 """
 
+import itertools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..evaluation.statistics import ALPHA
-from .measurements import Measured
+from .measurements import Measurement
 from .ranking import RESAMPLES, Array, Sums, merits, resample
 from .scores import SCORES
 
@@ -41,14 +44,14 @@ class Validation:
     """A student's scores against its accuracies.
 
     `accuracies` are those of `configs`, `merits` the values of each score with the sign that makes higher ones better,
-    and `resampled` its Kendall's tau with the accuracies in each resample.
+    and `resamples` its Kendall's tau with the accuracies in each resample.
     """
 
-    measured: Measured
+    measurement: Measurement
     configs: tuple[str, ...]
     accuracies: Array
     merits: Mapping[str, Array]
-    resampled: Mapping[str, Array]
+    resamples: Mapping[str, Array]
 
     @cached_property
     def taus(self) -> dict[str, float]:
@@ -56,15 +59,15 @@ class Validation:
         return {name: float(tau_b(values, self.accuracies)) for name, values in self.merits.items()}
 
 
-def validate(measured: Measured, sums: Mapping[str, Sums]) -> Validation | None:
+def validate(measurement: Measurement, sums: Mapping[str, Sums]) -> Validation | None:
     """Return how the scores of a student predict its accuracies, or None if too few configs have both.
 
     A resample has other scored questions, other test questions and, if some arm has several seeds, accuracies that
     differ by the noise of training that these show. It has the same configs. A score that some of them lack, such as
     the agreement of a human, is left out.
     """
-    section = measured.section
-    configs = tuple(config for config in measured.configs if config in sums[LENGTH].configs)
+    section = measurement.section
+    configs = tuple(config for config in measurement.configs if config in sums[LENGTH].configs)
     if len(configs) < LEAST_CONFIGS:
         return None
     arms = [section.arms[config] for config in configs]
@@ -77,8 +80,8 @@ def validate(measured: Measured, sums: Mapping[str, Sums]) -> Validation | None:
         if {*configs} <= {*of_score.configs}:
             columns = [of_score.configs.index(config) for config in configs]
             values[name] = merits(name, of_score.values[columns])
-            taus[name] = tau_b(merits(name, of_score.resampled()[:, columns]), accuracies)
-    return Validation(measured, configs, answers.mean(1), values, taus)
+            taus[name] = tau_b(merits(name, of_score.resamples()[:, columns]), accuracies)
+    return Validation(measurement, configs, answers.mean(1), values, taus)
 
 
 @dataclass(frozen=True)
@@ -105,21 +108,21 @@ def weigh(validations: Sequence[Validation]) -> dict[str, Evidence]:
     evidence = {}
     for name in chance:
         tau, length = (statistics.fmean(v.taus[each] for v in validations) for each in (name, LENGTH))
-        low, high = np.quantile(np.mean([v.resampled[name] for v in validations], axis=0), [ALPHA / 2, 1 - ALPHA / 2])
+        low, high = np.quantile(np.mean([v.resamples[name] for v in validations], axis=0), [ALPHA / 2, 1 - ALPHA / 2])
         p_length = max(_p_value(highest, tau), _p_value(farthest, tau - length)) if name in scores else None
         evidence[name] = Evidence(tau, (float(low), float(high)), _p_value(chance[name], tau), p_length)
     return evidence
 
 
 def _by_chance(validations: Sequence[Validation]) -> dict[str, Array]:
-    """Return the mean tau of each score if the accuracies of all students follow a random order, `[shuffle]`.
+    """Return the mean tau of each score if the accuracies of all students follow a random order, `[order]`.
 
     Students of the same configs follow the same order: their accuracies are not independent.
     """
     configs = sorted({config for v in validations for config in v.configs})
-    order = np.random.default_rng(3).random((RESAMPLES, len(configs)))
+    orders = _orders(len(configs))
     shuffled = [
-        np.sort(v.accuracies)[order[:, [configs.index(config) for config in v.configs]].argsort(1).argsort(1)]
+        np.sort(v.accuracies)[orders[:, [configs.index(config) for config in v.configs]].argsort(1).argsort(1)]
         for v in validations
     ]
     names = [name for name in validations[0].taus if all(name in v.taus for v in validations)]
@@ -128,9 +131,16 @@ def _by_chance(validations: Sequence[Validation]) -> dict[str, Array]:
     }
 
 
+def _orders(configs: int) -> NDArray[np.int64]:
+    """Return the ranks of configs in random orders, or in every order if there are not more, `[order, config]`."""
+    if math.factorial(configs) <= RESAMPLES:
+        return np.array(list(itertools.permutations(range(configs))))
+    return np.random.default_rng(3).random((RESAMPLES, configs)).argsort(1)
+
+
 def _p_value(by_chance: Array, observed: float) -> float:
-    """Return the share of random orders with at least the observed value; the observed one counts as one more."""
-    return (1 + int((by_chance >= observed - 1e-9).sum())) / (1 + len(by_chance))
+    """Return the share of orders with at least the observed value, of which there is one."""
+    return max(int((by_chance >= observed - 1e-9).sum()), 1) / len(by_chance)
 
 
 def predictor(evidence: Mapping[str, Evidence]) -> str | None:

@@ -31,25 +31,25 @@ def _write(folder: Path, parameters: int | None = 1000, base: int = 10) -> Path:
 
 
 def test_the_study_arith_is_read_without_its_plan() -> None:
-    measured = {m.student: m for m in read_study(ARITH)}
-    assert {name: m.parameters for name, m in measured.items()} == {
+    students = {m.student: m for m in read_study(ARITH)}
+    assert {name: m.parameters for name, m in students.items()} == {
         "demo-small": 216512, "demo": 935040, "demo-large": 5082368,
     }  # fmt: skip
-    assert len(measured["demo"].configs) == 9 and len(measured["demo-small"].configs) == 3
-    assert "answer-arith" not in measured["demo"].configs
-    config, accuracy = measured["demo"].best
-    assert (config, round(accuracy, 3), measured["demo"].baseline) == ("oracle-l6-arith", 0.97, 0.0)
+    assert len(students["demo"].configs) == 9 and len(students["demo-small"].configs) == 3
+    assert "answer-arith" not in students["demo"].configs
+    config, accuracy = students["demo"].best
+    assert (config, round(accuracy, 3), students["demo"].baseline) == ("oracle-l6-arith", 0.97, 0.0)
 
 
 def test_a_student_has_the_better_of_its_baselines_its_best_config_and_its_size(tmp_path: Path) -> None:
-    (measured,) = read_study(_write(tmp_path / "study"))
-    assert (measured.name, measured.configs, measured.parameters) == ("demo on cot_arith", ["oracle-l1-arith"], 1000)
-    assert (measured.baseline, measured.best) == (0.10, ("answer-arith", 0.60))
+    (student,) = read_study(_write(tmp_path / "study"))
+    assert (student.name, student.configs, student.parameters) == ("demo on cot_arith", ["oracle-l1-arith"], 1000)
+    assert (student.baseline, student.best) == (0.10, ("answer-arith", 0.60))
 
 
 def test_students_of_one_size_differ_by_a_factor_of_at_most_3(tmp_path: Path) -> None:
-    measured = read_study(_write(tmp_path / "study", 1000)) + read_study(_write(tmp_path / "unknown", None))
-    assert [len(of_size(measured, size)) for size in (333, 334, 1000, 3000, 3001)] == [0, 1, 1, 1, 0]
+    students = read_study(_write(tmp_path / "study", 1000)) + read_study(_write(tmp_path / "unknown", None))
+    assert [len(of_size(students, size)) for size in (333, 334, 1000, 3000, 3001)] == [0, 1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", None])

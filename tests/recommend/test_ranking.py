@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from scores_tables import score_table
+from score_tables import score_table
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.recommend.ranking import RESAMPLES, Sums, rank, read_sums, resample, tell_apart
@@ -85,7 +85,7 @@ def test_at_most_5_percent_of_rankings_have_any_false_claim(truth: list[float], 
     ones = np.ones((8, 150))
     for _ in range(100):
         sums = Sums((), means[:, None] + random.standard_normal((8, 150)) + random.standard_normal(150), ones, False)
-        better = tell_apart(sums.values, sums.resampled())
+        better = tell_apart(sums.values, sums.resamples())
         false += bool((better & (means[:, None] <= means)).any())
         true.append(better.sum())
     assert false <= 10
