@@ -134,7 +134,7 @@ def test_the_root_folder_is_rejected(args: list[str], capsys: pytest.CaptureFixt
     [
         (["train", "--max_steps", "2"], "torch", "train"),
         (["demo"], "transformers", "train,eval,study"),
-        (["recommend", "s", "--benchmark", "arith", "--configs", "human-arith"], "torch", "train,eval,study"),
+        (["recommend", "s", "--benchmark", "arith", "--configs", "human-arith"], "transformers", "train,eval,study"),
         (["evaluate", "s", "--tasks", "cot_arith"], "transformers", "eval"),
         (["evaluate", "s", "--tasks", "cot_arith", "--model-args", "dtype=float32"], "lm_eval", "eval"),
         (["report", "s"], "transformers", "eval"),
