@@ -94,17 +94,15 @@ def study_notes(base: Base, benchmark: str, measurements: Sequence[Measurement])
     size. The accuracy of the base is that of a study, or of `cot-distill evaluate`.
     """
     here = [m for m in measurements if m.section.place.benchmark == benchmark]
-    sentences = []
-    for own in [m for m in here if m.student == base.name]:
-        config, accuracy = own.best
-        sentences.append(f"Measured: {own.name} is best with `{config}`, {accuracy:.1%}.")
-    baselines = _evaluated(base) | {m.section.place.task: m.baseline for m in here if m.student == base.name}
+    own = [m for m in here if m.student == base.name]
+    sentences = [f"Measured: {m.name} has its highest accuracy with `{m.best[0]}`, {m.best[1]:.1%}." for m in own]
+    baselines = _evaluated(base) | {m.section.place.task: m.baseline for m in own if m.section.baselines}
     for other in of_size(here, base.parameters):
         (config, accuracy), task = other.best, other.section.place.task
-        if baselines.get(task, 0.0) >= accuracy:
+        if task in baselines and baselines[task] >= accuracy:
             sentences.append(
-                f"Measure before you distill: the untrained {base.name} answers {baselines[task]:.1%} of {task}, but "
-                f"{other.name} reached only {accuracy:.1%} with `{config}`, its best config."
+                f"Measure before you distill: the accuracy of the untrained {base.name} is {baselines[task]:.1%}, but "
+                f"{other.name} reached at most {accuracy:.1%} by distillation, with `{config}`."
             )
     return sentences
 
@@ -112,4 +110,10 @@ def study_notes(base: Base, benchmark: str, measurements: Sequence[Measurement])
 def _evaluated(base: Base) -> dict[str, float]:
     """Return the accuracy of the untrained base on each task that it was evaluated on."""
     folder = Path(base.path)
-    return {s.task: s.accuracy for s in read_scores(Student.open(folder))} if (folder / RESULTS).is_dir() else {}
+    if not (folder / RESULTS).is_dir():
+        return {}
+    try:
+        return {score.task: score.accuracy for score in read_scores(Student.open(folder))}
+    except CotDistillError as error:
+        message(f"not read: {error}")
+        return {}

@@ -11,6 +11,8 @@ from ..errors import CotDistillError
 from ..studies.findings import Section, find
 from ..studies.plan import RECORDS
 from ..studies.records import OUTCOMES, read_record
+from ..studies.study import axis_texts
+from ..templates import printable
 
 
 SIZE_FACTOR = 3.0  # students whose parameters differ by at most this factor are of one size
@@ -30,8 +32,8 @@ class Measurement(NamedTuple):
     @property
     def name(self) -> str:
         """The name of the student and of what it was measured on."""
-        axes = [f"{name}={value}" for name, value in self.section.axes]
-        return " ".join([self.student, "on", self.section.place.task, *axes])
+        axes = axis_texts(self.section.axes)
+        return printable(" ".join([self.student, "on", self.section.place.task, *axes]))
 
     @property
     def configs(self) -> list[str]:
@@ -40,8 +42,8 @@ class Measurement(NamedTuple):
 
     @property
     def baseline(self) -> float:
-        """The accuracy of the untrained base, with or without exemplars, whichever is higher; 0 if not measured."""
-        return max((arm.accuracy for arm in self.section.baselines.values()), default=0.0)
+        """The accuracy of the untrained base, with or without exemplars, whichever is higher."""
+        return max(arm.accuracy for arm in self.section.baselines.values())
 
     @property
     def best(self) -> tuple[str, float]:

@@ -20,7 +20,6 @@ from .scores import SCORES
 
 RESAMPLES = 1000
 LEAST_QUESTIONS = 20  # the standard errors of a bootstrap over fewer are too small
-
 GRACE = "grace"
 
 Array = NDArray[np.float64]
@@ -92,8 +91,8 @@ def read_sums(table: pa.Table) -> dict[str, Sums]:
     first = next(of_score for of_score in sums.values() if not of_score.of_splits)
     if first.questions < LEAST_QUESTIONS or len(first.configs) < 2:
         raise CotDistillError(
-            f"{len(first.configs)} configs with {first.questions} shared questions cannot be ranked: at least 2 "
-            f"configs and {LEAST_QUESTIONS} questions are needed."
+            f"Too little to rank: {len(first.configs)} of at least 2 configs, and {first.questions} of at least "
+            f"{LEAST_QUESTIONS} questions that they share."
         )
     return sums
 

@@ -1,5 +1,6 @@
 """Advice: what is recommended with which evidence."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from outcomes import first_correct, outcome_table
 from validations import measure, validation
 
+from cot_distill_datasets.evaluation.results import Student
+from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
 from cot_distill_datasets.recommend.advice import recommendation, study_notes
 from cot_distill_datasets.recommend.base import Base
 from cot_distill_datasets.recommend.measurements import Measurement
@@ -51,11 +54,11 @@ def test_no_score_better_than_length_recommends_by_length_only_if_it_predicted()
     assert nothing.startswith("No score predicted better than length so far") and "try " not in nothing
 
 
-def _studies(base: int, best: int, parameters: int, student: str = "other") -> list[Measurement]:
+def _studies(base: int, best: int, parameters: int, student: str = "other", answers: int = 1) -> list[Measurement]:
     arms = {
         "untrained-0": first_correct(base),
         "oracle-l3-arith": first_correct(best),
-        "answer-arith": first_correct(1),
+        "answer-arith": first_correct(answers),
     }
     return [measure(outcome_table(arms, {"student": student}), parameters)]
 
@@ -66,7 +69,7 @@ def test_a_student_above_what_distillation_reached_is_told_to_measure_first(
 ) -> None:
     own, other = _studies(base, 50, 1, "demo"), _studies(0, 40, demo.parameters)
     sentences = study_notes(replace(demo, name="demo"), "arith", own + other)
-    assert sentences[0] == "Measured: demo on cot_arith is best with `oracle-l3-arith`, 50.0%."
+    assert sentences[0] == "Measured: demo on cot_arith has its highest accuracy with `oracle-l3-arith`, 50.0%."
     assert [sentence.startswith("Measure before you distill") for sentence in sentences[1:]] == [True] * warned
     assert not warned or f"{base}.0%" in sentences[1]
 
@@ -78,4 +81,26 @@ def test_studies_of_another_size_or_benchmark_warn_of_nothing(demo: Base) -> Non
 
 
 def test_a_base_without_a_study_or_results_is_not_compared(demo: Base, tmp_path: Path) -> None:
-    assert study_notes(replace(demo, path=str(tmp_path)), "arith", _studies(0, 0, demo.parameters)) == []
+    nothing = [measure(outcome_table({"oracle-l3-arith": first_correct(0)}, {"student": "other"}), demo.parameters)]
+    assert study_notes(replace(demo, path=str(tmp_path)), "arith", nothing) == []
+
+
+@pytest.fixture
+def base(demo: Base, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    """The untrained demo student in a folder for a test to change."""
+    monkeypatch.chdir(project)
+    return replace(demo, path=str(shutil.copytree(demo.path, tmp_path / "base")))
+
+
+@pytest.mark.slow
+def test_the_accuracy_of_an_evaluated_base_needs_no_study_of_it(base: Base) -> None:
+    evaluate(Student.open(Path(base.path)), ["cot_arith"], EvaluationConfig(backend="hf", limit=2))
+    (sentence,) = study_notes(base, "arith", _studies(0, 0, base.parameters, answers=0))
+    assert sentence.startswith("Measure before you distill") and sentence.count("0.0%") == 2
+    assert study_notes(base, "arith", _studies(0, 1, base.parameters)) == []
+
+
+def test_results_of_a_base_that_cannot_be_read_are_named(base: Base, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(base.path, "results").mkdir()
+    assert study_notes(base, "arith", _studies(0, 40, base.parameters)) == []
+    assert "There are no results in" in capsys.readouterr().err

@@ -9,7 +9,8 @@ from outcomes import answer_rows, first_correct, outcome_table
 from support import ROOT
 
 from cot_distill_datasets.errors import CotDistillError
-from cot_distill_datasets.recommend.measurements import of_size, read_study
+from cot_distill_datasets.recommend.measurements import Measurement, of_size, read_study
+from cot_distill_datasets.studies.findings import find
 from cot_distill_datasets.studies.records import write_record
 
 
@@ -45,6 +46,11 @@ def test_a_student_has_the_better_of_its_baselines_its_best_config_and_its_size(
     (student,) = read_study(_write(tmp_path / "study"))
     assert (student.name, student.configs, student.parameters) == ("demo on cot_arith", ["oracle-l1-arith"], 1000)
     assert (student.baseline, student.best) == (0.10, ("answer-arith", 0.60))
+
+
+def test_control_characters_in_the_names_of_a_study_are_escaped() -> None:
+    (section,) = find(outcome_table({"oracle-l1-arith": first_correct(1)}, {"student": "a\x1b[2Jb"}), {}, 0)
+    assert Measurement(section, 1).name == r"a\x1b[2Jb on cot_arith"
 
 
 def test_students_of_one_size_differ_by_a_factor_of_at_most_3(tmp_path: Path) -> None:
