@@ -51,6 +51,8 @@ Until a study shows otherwise, `recommend` says so, recommends nothing by a scor
   that of a uniform guess among their 1,024 tokens (ln 1024 = 6.93), and the ranks are those of chance. Their scores
   show the tokenizer and the draw of the weights, and nothing that a student knows. RSR and GRACE were validated on
   pretrained students from 1B parameters. So these rows test the command, and say nothing about pretrained students.
+- Only `arith` is here so far. The study `smollm2`, of a pretrained student and several teachers, is to follow, and so
+  is GRACE (`--gradients`), which takes a backward pass a row.
 - `steps` orders the configs of `demo` best of all. It is a control, not chosen in advance as the one to beat, and the
   other two students have too few configs to confirm it.
 - `oracle` is never wrong, so that `agreement` is the same for all of its configs and cannot order them.
