@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+OWN_TASK = "cot_own"  # the task of the user's own benchmarks: `--metadata '{"benchmark": NAME}'`
 RENDER_SECONDS = 5  # of CPU time for a trial conversation, which takes milliseconds
 RENDER_MEMORY = 1 << 30  # bytes
 _PROBE = "How many?"  # a question that shows whether a chat template works
@@ -44,10 +45,15 @@ def prompt(doc: Row) -> str:
     return str(doc["prompt"][0]["content"])
 
 
+def task_file(task: str) -> Path:
+    """Return the YAML of a task. All benchmarks that this package does not know have that of `cot_own`."""
+    own = task_folder() / OWN_TASK / f"{OWN_TASK}.yaml"
+    return next(task_folder().rglob(f"{task}.yaml"), own)
+
+
 def stop_strings(benchmark: str) -> list[str]:
     """Return the strings that end an answer in the task of a benchmark, besides the EOS token."""
-    name = f"cot_{benchmark}"
-    task = yaml.safe_load((task_folder() / name / f"{name}.yaml").read_text(encoding="utf-8"))
+    task = yaml.safe_load(task_file(f"cot_{benchmark}").read_text(encoding="utf-8"))
     return list(task["generation_kwargs"]["until"])
 
 

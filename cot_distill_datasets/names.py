@@ -36,9 +36,11 @@ FORMATS = ("cot", "l2m", "rar", "symbolic")  # plain, least-to-most, rephrase an
 DEFAULT_FORMAT = "cot"  # never written in a name
 RELEASE_NAME = "eit/cot-distill"  # the release's default folder, and the dataset's name on the Hub
 HOME_PAGE = "https://huggingface.co/datasets/eit/cot-distill"  # where this package and its data are documented
+ROW_PARTS = ("question", "response", "answer", "choices")  # of a user's own rows, which `build --map` names
 EVAL_PREFIX = "eval"  # `eval-{benchmark}` holds the test split
 
-_TEACHER_SLUG = re.compile(r"[a-z0-9_]+")
+SLUG = re.compile(r"[a-z0-9_]+")  # a teacher or benchmark
+_PARTS = (*FORMATS, *GRANULARITY_ALIASES, *(f"l{level}" for level in GRANULARITIES))  # the other parts of a name
 
 
 @dataclass(frozen=True, order=True)
@@ -46,8 +48,9 @@ class ConfigName:
     """Name of a training config: `{teacher}-{granularity}[-{format}]-{benchmark}`.
 
     `granularity` is 1 (tersest) to 6 (finest), and 0 for the teachers `human` and `answer`, which have none.
-    `str()` gives the canonical name with `l1` … `l6`; `parse` also accepts `coarse`, `medium` and `fine`. Raises
-    CotDistillError if a part is unknown or does not fit the teacher.
+    `str()` gives the canonical name with `l1` … `l6`; `parse` also accepts `coarse`, `medium` and `fine`. A new
+    teacher or benchmark is any slug `[a-z0-9_]+`: a release knows which ones it has. Raises CotDistillError if a part
+    is unknown or does not fit the teacher.
     """
 
     teacher: str
@@ -56,14 +59,16 @@ class ConfigName:
     benchmark: str
 
     def __post_init__(self) -> None:
-        if self.teacher == EVAL_PREFIX or not _TEACHER_SLUG.fullmatch(self.teacher):
+        if self.teacher == EVAL_PREFIX or not SLUG.fullmatch(self.teacher):
             raise CotDistillError(
                 f"Unknown teacher {self.teacher!r}: use {nearest(self.teacher, TEACHERS)}, "
                 f"or a new name of lower-case letters, digits and underscores other than `{EVAL_PREFIX}`."
             )
-        if self.benchmark not in BENCHMARKS:
-            benchmarks = nearest(self.benchmark, BENCHMARKS, limit=8)
-            raise CotDistillError(f"Unknown benchmark {self.benchmark!r}: use {benchmarks}.")
+        if not SLUG.fullmatch(self.benchmark) or self.benchmark in _PARTS:
+            raise CotDistillError(
+                f"Unknown benchmark {self.benchmark!r}: use {nearest(self.benchmark, BENCHMARKS, limit=8)}, or a name "
+                "of lower-case letters, digits and underscores that is no granularity and no format."
+            )
         if self.format not in FORMATS:
             raise CotDistillError(f"Unknown format {self.format!r}: use {nearest(self.format, FORMATS)}.")
         teacher, benchmark = self.teacher, self.benchmark
@@ -80,7 +85,7 @@ class ConfigName:
     def parse(cls, name: str) -> ConfigName:
         """Parse a config name, canonical (`gpt4o-l5-gsm8k`) or with an alias (`gpt4o-fine-gsm8k`)."""
         teacher, *middle, benchmark = name.split("-") if name.count("-") else (name, "")
-        granularity = _parse_granularity(middle.pop(0)) if middle and middle[0] not in FORMATS else 0
+        granularity = parse_granularity(middle.pop(0)) if middle and middle[0] not in FORMATS else 0
         format_ = middle.pop(0) if middle else DEFAULT_FORMAT
         if middle:
             layout = "`{teacher}-{granularity}[-{format}]-{benchmark}`"
@@ -101,7 +106,8 @@ class ConfigName:
         return None
 
 
-def _parse_granularity(word: str) -> int:
+def parse_granularity(word: str) -> int:
+    """Return the level of `l1` … `l6`, `coarse`, `medium` or `fine`. Raises CotDistillError if it is none of them."""
     if word in GRANULARITY_ALIASES:
         return GRANULARITY_ALIASES[word]
     levels = [f"l{level}" for level in GRANULARITIES]

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .benchmarks import BENCHMARKS, Benchmark
 from .errors import CotDistillError
 from .files import atomic_write
 from .names import DEMO_STUDENT, RELEASE_NAME, Mixture, untrained_dir
@@ -73,11 +74,18 @@ class Provenance:
     final_loss: float = 0.0  # the last logged loss; transformers' mean covers only the last of several runs
     train_seconds: float = 0.0  # over all runs
     warnings: list[str] = field(default_factory=list)
+    own_benchmark: dict[str, str] | None = None  # fields of `Benchmark`; null: the package knows the mixture's
 
     @cached_property
     def mixture(self) -> Mixture:
         """The configs that it was trained on."""
         return Mixture.parse(self.config)
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark of the mixture."""
+        own: dict[str, Any] = self.own_benchmark or {}
+        return Benchmark(**own) if own else BENCHMARKS[self.mixture.benchmark]
 
     @property
     def rows_seen(self) -> int:
@@ -88,8 +96,8 @@ class Provenance:
 
     @property
     def dataset_is_release(self) -> bool:
-        """Whether the rows come from the release that the Hub knows by name."""
-        return self.dataset == RELEASE_NAME
+        """Whether the rows come from the release that the Hub knows by name, which has no own benchmark of a user."""
+        return self.dataset == RELEASE_NAME and self.own_benchmark is None
 
     def write(self, folder: Path) -> None:
         """Write `provenance.json` into the student's folder, as the last of its files."""
@@ -112,8 +120,12 @@ def read_provenance(folder: Path) -> Provenance | None:
     """
     path = folder / PROVENANCE
     try:
-        return Provenance(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    except (ValueError, TypeError) as error:
+        if not path.is_file():
+            return None
+        provenance = Provenance(**json.loads(path.read_text(encoding="utf-8")))
+        _ = provenance.benchmark
+        return provenance
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise CotDistillError(
             f"Cannot read {path}: it is broken, or another version wrote it ({error}). Train the student again."
         ) from error

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from datasets import Features, List, Value
 
 from .benchmarks import BENCHMARKS, EvalItem, layout
 from .grading.answers import CLOSING, equivalent
+from .grading.conclusions import Kind
 from .names import ConfigName
 
 
@@ -53,6 +54,7 @@ FEATURES = Features({name: type_ for name, (type_, _) in COLUMNS.items()})
 # completion in the editions that keep it (`Edition.teachers_own_text`).
 Row = dict[str, Any]
 
+_CACHED = 16_384  # questions; the largest benchmark of the paper has 10,000
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'"})
 
 
@@ -74,10 +76,14 @@ class Generation(NamedTuple):
     parameters: str | None = None  # JSON
 
 
-class ConfigRows(NamedTuple):
-    """The rows of one config, the number of rows in its source, and why the others were dropped (reason → count)."""
+@dataclass
+class ConfigRows:
+    """The rows of one config, the number of rows in its source, and why the others were dropped (reason → count).
 
-    rows: list[Row]
+    A source may be too large for memory. Then `rows` is an iterator, and the numbers are complete at its end.
+    """
+
+    rows: Iterable[Row]
     rows_in: int
     dropped: dict[str, int]
 
@@ -88,13 +94,19 @@ Reader = Callable[[Golds], ConfigRows]  # reads one config and joins its rows to
 
 @dataclass
 class Source:
-    """A source of rows: one reader per config, the golds it knows, and what it cannot read."""
+    """A source of rows: one reader per config, the golds it knows, and what it cannot read.
+
+    A source of the user's own rows may have a benchmark of its own, with a test split that was held out.
+    """
 
     readers: dict[ConfigName, Reader] = field(default_factory=dict)
     golds: dict[str, Gold] = field(default_factory=dict)  # by question id
     missing: dict[str, str] = field(default_factory=dict)  # config → its file, which is listed but not there
     skipped: dict[str, str] = field(default_factory=dict)  # config, or another name of the source → the reason
     prompts: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # of generated CoT, by prompt hash
+    own_benchmarks: dict[str, dict[str, str]] = field(default_factory=dict)  # name → fields of `Benchmark`
+    splits: dict[str, list[EvalItem]] = field(default_factory=dict)  # of own benchmarks, by name
+    origins: dict[str, dict[str, str]] = field(default_factory=dict)  # config of own rows → its `home` and `license`
 
 
 # Flags that describe a row. Flags that say what was changed in it are `sources.repairs.REPAIRS`.
@@ -107,6 +119,8 @@ FINDINGS = {
     "doubtful_gold": "the released gold cannot be read, or its own explanation contradicts it",
     "in_test": "the question is in the benchmark's test split (only the `paper` edition keeps such rows)",
     "stem_in_test": "the question without its options is in a test split; with them it is a different question",
+    "ngram_in_test": "an own benchmark's question shares 13 words in a row with a test question of another benchmark",
+    "near_test": "an own benchmark's question nearly equals a test question of another benchmark",
 }
 
 
@@ -115,13 +129,13 @@ def question_id(benchmark: str, question: str, choices: list[str]) -> str:
     return _question_id(benchmark, question, tuple(choices))
 
 
-@lru_cache(100_000)  # every level has the same questions
+@lru_cache(_CACHED)  # every level has the same questions
 def _question_id(benchmark: str, question: str, choices: tuple[str, ...]) -> str:
     normalized = json.dumps([normalize_text(text) for text in (question, *choices)], ensure_ascii=False)
     return f"{benchmark}-{hashlib.sha256(normalized.encode()).hexdigest()[:16]}"
 
 
-@lru_cache(100_000)
+@lru_cache(_CACHED)
 def normalize_text(question: str) -> str:
     """Return a question in the form that ids compare: NFKC, case-folded, without whitespace, one kind of quotes.
 
@@ -146,12 +160,13 @@ def cot_row(
     teacher_answer: str | None,
     source: str,
     flags: Sequence[str] = (),
+    kind: Kind | None = None,
     teacher_text: str | None = None,
     generation: Generation | None = None,
 ) -> Row | None:
     """Return one training row, or None if it has neither a gold `answer` nor a `teacher_answer` to close with.
 
-    Without a gold or a conclusion, `is_correct` is null. `FINDINGS` lists the flags added here.
+    `kind` is the answer kind of an own benchmark. `FINDINGS` lists the flags added here.
     """
     findings = {"no_gold": answer is None, "no_conclusion": teacher_answer is None, "no_rationale": rationale == ""}
     closing = answer if answer is not None else teacher_answer
@@ -168,7 +183,7 @@ def cot_row(
         "format": config.format,
         "rationale": rationale,
         "teacher_answer": teacher_answer,
-        "is_correct": _is_correct(teacher_answer, answer, config.benchmark),
+        "is_correct": _is_correct(teacher_answer, answer, kind or BENCHMARKS[config.benchmark].answer_kind),
         "prompt": [{"role": "user", "content": layout(question, choices)}],
         "completion": [{"role": "assistant", "content": completion_text(rationale, closing)}],
         **(generation or Generation())._asdict(),
@@ -178,10 +193,10 @@ def cot_row(
     }
 
 
-def _is_correct(teacher_answer: str | None, gold: str | None, benchmark: str) -> bool | None:
+def _is_correct(teacher_answer: str | None, gold: str | None, kind: Kind) -> bool | None:
     if teacher_answer is None or gold is None:
         return None
-    return teacher_answer == gold or equivalent(teacher_answer, gold, BENCHMARKS[benchmark].answer_kind)
+    return teacher_answer == gold or equivalent(teacher_answer, gold, kind)
 
 
 def eval_row(benchmark: str, item: EvalItem) -> Row:

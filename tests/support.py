@@ -4,7 +4,7 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -157,3 +157,23 @@ def change_index(folder: Path, **values: str) -> Path:
 def folder_files(folder: Path) -> dict[str, bytes]:
     """Return the files below a folder that have an extension, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+
+
+def own_rows(path: str | Path, numbers: Iterable[int], words: int = 2) -> str:
+    """Write questions and answers of a user's own, one for each number, and return the path."""
+    rows = (
+        {
+            "question": f"A shop has {n} {'red ' * (n % 3)}pens and sells {n // 2}. How many are left?",
+            "answer": f"{n} - {n // 2} = {n - n // 2}{' which are left' * words}.\n#### {n - n // 2}",
+        }
+        for n in numbers
+    )
+    Path(path).write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def read_config(release: Path, config: str) -> list[Row]:
+    """Return the rows of a config of a release."""
+    (path,) = (release / "data" / config).iterdir()
+    rows: list[Row] = pq.read_table(path).to_pylist()
+    return rows

@@ -14,7 +14,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.benchmarks import TEST_SPLITS
-from cot_distill_datasets.chat import BosRule, bos_rule, check_prompt, check_rendering, plain_template
+from cot_distill_datasets.chat import OWN_TASK, BosRule, bos_rule, check_prompt, check_rendering, plain_template
 from cot_distill_datasets.evaluation.results import Student
 from cot_distill_datasets.evaluation.run import EvaluationConfig, evaluate
 
@@ -161,7 +161,7 @@ def test_every_template_has_a_file_with_its_bos_token_and_stop_strings() -> None
 def test_every_task_stops_at_the_stop_strings_of_all_templates() -> None:
     stops = sorted(stop for path in TEMPLATES.glob("*.yaml") for stop in yaml.safe_load(path.read_text())["stop"])
     tasks = [path for path in ROOT.glob("eval_tasks/cot_*/*.yaml") if not path.stem.endswith("_paper")]
-    assert {path.stem for path in tasks} == {f"cot_{split}" for split in TEST_SPLITS}
+    assert {path.stem for path in tasks} == {OWN_TASK, *(f"cot_{split}" for split in TEST_SPLITS)}
     for path in tasks:
         assert sorted(yaml.safe_load(path.read_text())["generation_kwargs"]["until"]) == stops, path
 

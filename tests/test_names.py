@@ -18,6 +18,7 @@ def test_an_alias_names_the_same_config() -> None:
         ("human-gsm8k", ConfigName("human", 0, "cot", "gsm8k")),
         ("answer-csqa", ConfigName("answer", 0, "cot", "csqa")),
         ("my_teacher7-l1-math", ConfigName("my_teacher7", 1, "cot", "math")),
+        ("my_teacher7-l1-my_shop9", ConfigName("my_teacher7", 1, "cot", "my_shop9")),
     ],
 )
 def test_a_name_is_parsed_and_printed_unchanged(name: str, parsed: ConfigName) -> None:
@@ -36,7 +37,9 @@ def test_only_coarse_medium_and_fine_have_aliases() -> None:
     ("name", "hint"),
     [
         ("gpt4o-fin-gsm8k", "use `fine`"),
-        ("gpt4o-l5-gsm", "use `gsm8k`"),
+        ("gpt4o-l5-GSM8K", "use `gsm8k`"),
+        ("gpt4o-l5-rar", "Unknown benchmark 'rar'"),
+        ("gpt4o-l5-l3", "Unknown benchmark 'l3'"),
         ("gpt4o-l5-rare-svamp", "use `rar`"),
         ("GPT4o-l5-svamp", "use `gpt4o`"),
         ("gpt4o-svamp", "`gpt4o-l1-svamp`"),

@@ -27,7 +27,7 @@ from cot_distill_datasets.messages import message, quiet_libraries
 from cot_distill_datasets.names import RELEASE_NAME, Mixture, student_dir, untrained_dir
 from cot_distill_datasets.provenance import Provenance
 from cot_distill_datasets.release.build import build
-from cot_distill_datasets.release.folder import read_release
+from cot_distill_datasets.release.folder import own_benchmark, read_release
 from cot_distill_datasets.training import arguments, checks, data, models
 from cot_distill_datasets.training.arguments import ScriptArguments, SFTConfig
 from cot_distill_datasets.training.failures import errors_as_message
@@ -73,8 +73,8 @@ def main(
             trainer = make_trainer(training_args, model_args, tokenizer, rows, provenance, script_args.coarse_to_fine)
             if trainer.is_world_process_zero():
                 models.check_model(trainer.model, trainer.train_dataset, tokenizer)
-                allow = script_args.allow_truncation
-                warnings = checks.check_supervision(trainer, rows, mixture.benchmark, allow_truncation=allow)
+                kind, allow = provenance.benchmark.answer_kind, script_args.allow_truncation
+                warnings = checks.check_supervision(trainer, rows, mixture.benchmark, kind, allow_truncation=allow)
                 provenance = replace(provenance, warnings=warnings)
                 checks.show_mask(trainer.train_dataset[0], tokenizer)
         trainer.train_or_resume()
@@ -90,7 +90,9 @@ def _output_dir(training_args: SFTConfig, default: Path) -> Path:
 def load_rows(script_args: ScriptArguments, training_args: SFTConfig, mixture: Mixture) -> Dataset:
     """Load the rows of a mixture. Build the release first if it is missing and its benchmark is embedded."""
     name = script_args.dataset_name
-    if name == RELEASE_NAME and BENCHMARKS[mixture.benchmark].embedded and read_release(Path(name)) is None:
+    own = own_benchmark(mixture.benchmark, name, script_args.dataset_revision)
+    is_embedded = own is None and BENCHMARKS[mixture.benchmark].embedded
+    if name == RELEASE_NAME and is_embedded and read_release(Path(name)) is None:
         build(Path(name))
     rows = data.load_mixture(mixture, name, script_args.dataset_revision, seed=training_args.seed)
     if script_args.question_ids:

@@ -1,14 +1,22 @@
 """The commands that make, check and publish the dataset."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from ..errors import CotDistillError
+from ..grading.conclusions import Kind
 from ..messages import message
-from ..names import RELEASE_NAME
+from ..names import RELEASE_NAME, ROW_PARTS
 from ..release.editions import DEFAULT_EDITION, EDITIONS
-from .parser import add_command, add_folder, filled_text, usable_path
+from .parser import Parser, add_command, add_folder, column_map, filled_text, positive, usable_path
 from .publications import add_dry_run, show_publication
+
+
+if TYPE_CHECKING:
+    from ..sources.own_rows import OwnRows
 
 
 def add_dataset_commands(commands: Any) -> None:
@@ -29,6 +37,7 @@ def add_dataset_commands(commands: Any) -> None:
         help="keep benchmarks without a test split: their rows may be test questions",
     )
     build.add_argument("--strict", action="store_true", help="fail if a file is missing or cannot be read")
+    _add_own_rows(build)
 
     add_folder(add_command(commands, _audit))
 
@@ -44,6 +53,46 @@ def add_dataset_commands(commands: Any) -> None:
     export.add_argument("--config", nargs="+", action="extend", metavar="NAME", help="default: every training config")
 
 
+def _add_own_rows(build: Parser) -> None:
+    """Add the options of `--rows`. A build writes the folder from scratch, so one command has all sources."""
+    own = build.add_argument_group(
+        "your own rows",
+        "CoT that you have. A build replaces the folder, so name all sources in one command; `--teacher`, "
+        "`--granularity` and `--format` have one value for all, or one for each.",
+    )
+    own.add_argument(
+        "--rows", nargs="+", type=filled_text, metavar="SOURCE",
+        help=".json, .jsonl, .csv, .tsv, .parquet or .arrow, or a Hub dataset (USER/NAME[/CONFIG[/SPLIT]])",
+    )  # fmt: skip
+    own.add_argument("--teacher", nargs="+", metavar="NAME", help="who wrote the CoT: a new name, or `human`")
+    own.add_argument("--granularity", nargs="+", metavar="LEVEL", help="the level that names the config: l1 … l6")
+    own.add_argument("--format", nargs="+", metavar="NAME", help="cot (default), l2m, rar or symbolic")
+    own.add_argument(
+        "--benchmark", metavar="NAME", help="a known one, or a new name [a-z0-9_]+; default: the name of SOURCE"
+    )
+    own.add_argument("--answer-kind", choices=get_args(Kind), help="of a question set of your own")
+    own.add_argument(
+        "--map", type=column_map, metavar="PART=COLUMN,…", help=f"columns of an unknown layout: {', '.join(ROW_PARTS)}"
+    )
+    own.add_argument("--test-rows", type=positive, metavar="N", help="hold out N questions of your own as test split")
+    own.add_argument("--license", type=filled_text, metavar="ID", help="of your rows, as the Hub writes it: cc-by-4.0")
+
+
+def _own_rows(options: argparse.Namespace) -> OwnRows | None:
+    """Return the plan of `--rows`; None without it. Raises CotDistillError if an option is missing or left over."""
+    from ..sources.own_rows import OwnRows
+
+    names = {"teacher": "teachers", "granularity": "granularities", "format": "formats", "map": "mapping"}
+    names |= {name: name for name in ("benchmark", "answer_kind", "license", "test_rows")}
+    given = {name: value for name in names if (value := getattr(options, name))}
+    if not options.rows and given:
+        raise CotDistillError(f"`--{next(iter(given)).replace('_', '-')}` describes your own rows: add `--rows`.")
+    if options.rows and not options.teacher:
+        raise CotDistillError("`--rows` needs `--teacher NAME`, who wrote the CoT.")
+    values = {names[name]: value for name, value in given.items()}
+    return OwnRows.plan(options.rows, **values) if options.rows else None
+
+
 def _build(options: argparse.Namespace) -> int:
     """Write the release folder, a Hub dataset repo.
 
@@ -52,8 +101,8 @@ def _build(options: argparse.Namespace) -> int:
     from ..release.build import build
 
     release = build(
-        options.out.resolve(), options.upstream, options.benchmarks, annotations=options.annotations,
-        edition=options.edition, strict=options.strict, unchecked=options.unchecked,
+        options.out.resolve(), options.upstream, options.benchmarks, _own_rows(options),
+        annotations=options.annotations, edition=options.edition, strict=options.strict, unchecked=options.unchecked,
     )  # fmt: skip
     for stats in release.configs:
         print(f"{stats.name}\t{stats.rows}")
@@ -66,6 +115,10 @@ def _build(options: argparse.Namespace) -> int:
         )
     if release.unchecked:
         message(f"Not checked for leaks: {', '.join(release.unchecked)}.")
+    for name in release.own_benchmarks:
+        splits = ", ".join(stats.name for stats in release.configs if stats.split == "test")
+        hint = "" if options.benchmarks or options.upstream else " `--benchmarks DIR` adds the paper's test sets."
+        message(f"`{name}` was checked for leaks against {splits}.{hint}")
     rows = sum(stats.rows for stats in release.configs)
     message(
         f"Wrote {len(release.configs)} configs with {rows:,} rows (edition `{release.edition.name}`) to {options.out}."

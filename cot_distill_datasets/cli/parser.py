@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import nearest
-from ..names import RELEASE_NAME
+from ..names import RELEASE_NAME, ROW_PARTS
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +66,15 @@ def usable_path(text: str) -> Path:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
             raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error.strerror}") from error
     return path
+
+
+def column_map(text: str) -> dict[str, str]:
+    """Return the columns by part of `PART=COLUMN,PART=COLUMN,…`."""
+    pairs = [part.partition("=")[::2] for part in text.split(",")]
+    for part, column in pairs:
+        if part not in ROW_PARTS or not column:
+            raise argparse.ArgumentTypeError(f"{part!r} is not PART=COLUMN: a part is {nearest(part, ROW_PARTS)}")
+    return dict(pairs)
 
 
 def positive(text: str) -> int:

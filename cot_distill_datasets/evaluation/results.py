@@ -5,6 +5,7 @@ many tokens it has. For results of the bare `lm_eval --log_samples`, both are es
 """
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ..benchmarks import TEST_SPLITS
-from ..chat import template_sha256
+from ..chat import OWN_TASK, template_sha256
 from ..errors import CotDistillError
 from ..messages import message
+from ..names import SLUG
 from ..provenance import PROVENANCE, Provenance, read_provenance
 from .samples import (
     COT_DISTILL_KEY,
@@ -32,6 +34,7 @@ from .scores import Score
 
 
 RESULTS = "results"  # the folder below a student that holds its results
+_TASK = re.compile(rf"cot_{SLUG.pattern}")
 _HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # of the files that decide answers
 
 Sample = dict[str, Any]
@@ -73,8 +76,8 @@ def read_scores(student: Student) -> list[Score]:
         )
     scores = [read_score(student, path, task) for path in files for task in _tasks(path)]
     best = {score.task: score for score in sorted(scores, key=lambda score: score.n)}
-    order = list(TEST_SPLITS)
-    return sorted(best.values(), key=lambda score: (order.index(split_for_task(score.task)), score.task))
+    numbers = {split: number for number, split in enumerate(TEST_SPLITS)}  # own benchmarks are behind them
+    return sorted(best.values(), key=lambda score: (numbers.get(split_for_task(score.task), len(numbers)), score.task))
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
@@ -134,7 +137,7 @@ def score_samples(
     flexible = [row["flexible_correct"] for row in rows]
     return Score(
         student=student,
-        task=task,
+        task=f"cot_{_own_benchmark(result)}" if task == OWN_TASK else task,
         version=float(result["versions"][task]),
         n=len(rows),
         limit=len(rows) if questions["effective"] < questions["original"] else None,  # `--limit`, or `--samples`
@@ -210,6 +213,8 @@ def _command(student: Path, task: str, result: dict[str, Any]) -> str:
     command = ["lm_eval", "--tasks", task, "--model", config["model"], "--model_args", arguments]
     if config.get("gen_kwargs"):
         limit += ["--gen_kwargs", f"max_gen_toks={config['gen_kwargs']['max_gen_toks']}"]
+    if task == OWN_TASK:
+        limit += ["--metadata", json.dumps({"benchmark": _own_benchmark(result)})]
     return shlex.join([*command, "--batch_size", str(config["batch_size"]), "--apply_chat_template", *limit])
 
 
@@ -223,7 +228,17 @@ def _estimate_finish(sample: Sample, tokenizer: Any) -> Sample:
 
 
 def _tasks(path: Path) -> list[str]:
-    return [task for task in load_result(path)["results"] if split_for_task(task) in TEST_SPLITS]
+    result = load_result(path)
+    tasks = [task for task in result["results"] if _TASK.fullmatch(task)]
+    return [t for t in tasks if COT_DISTILL_KEY in result or t == OWN_TASK or split_for_task(t) in TEST_SPLITS]
+
+
+def _own_benchmark(result: dict[str, Any]) -> str:
+    """Return the benchmark that the bare `lm_eval` asked with `cot_own`. Raises ValueError if it is not an own one."""
+    name = result["configs"][OWN_TASK]["metadata"]["benchmark"]
+    if not SLUG.fullmatch(name) or name in TEST_SPLITS:  # these have a task with another limit of tokens
+        raise ValueError(f"the benchmark {name!r}")
+    return str(name)
 
 
 def _check_text(sample: Sample) -> None:

@@ -27,17 +27,19 @@ from lm_eval.loggers.utils import get_commit_from_path
 from lm_eval.tasks import TaskManager
 from transformers import AutoConfig
 
-from ..chat import bos_rule, check_prompt, check_template, task_folder
+from ..chat import OWN_TASK, bos_rule, check_prompt, check_template, task_folder
 from ..errors import CotDistillError, nearest
 from ..files import atomic_dir, recover
 from ..grading.answers import GRADER_VERSION
 from ..hub import limit_waits
 from ..messages import message
+from ..names import RELEASE_NAME
+from ..release.folder import read_release
 from .engines import Backend, Engine, read_architecture
 from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
 from .samples import COT_DISTILL_KEY, find_results, load_result, load_samples, samples_file
 from .scores import Score
-from .tasks import exemplar_hash
+from .tasks import exemplar_hash, own_splits
 
 
 CONTEXT = 4096  # tokens; the paper trains on no longer rows, and vLLM reserves memory for the whole context
@@ -172,9 +174,10 @@ def _results_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("results_*.json"))
 
 
-def _task_manager(config: EvaluationConfig) -> TaskManager:
+def _task_manager(config: EvaluationConfig, own_benchmark: str | None = None) -> TaskManager:
     """Return a manager of our tasks only: indexing lm-eval's thousands of tasks takes seconds."""
     metadata: dict[str, Any] = {"release": str(config.release)} if config.release else {}
+    metadata |= {"benchmark": own_benchmark} if own_benchmark else {}
     metadata |= {"test_questions": config.test_questions} if config.test_questions else {}
     return TaskManager(include_path=str(task_folder()), include_defaults=False, metadata=metadata)
 
@@ -182,11 +185,18 @@ def _task_manager(config: EvaluationConfig) -> TaskManager:
 def _load_tasks(names: Sequence[str], config: EvaluationConfig) -> dict[str, ConfigurableTask]:
     """Load tasks and the members of groups, each once."""
     limit_waits()
-    manager = _task_manager(config)
-    tasks: dict[str, ConfigurableTask] = {}
+    manager, tasks = _task_manager(config), dict[str, ConfigurableTask]()
+    release = read_release(config.release or Path(RELEASE_NAME))
+    own = {f"cot_{benchmark}": benchmark for benchmark in (own_splits(release) if release else [])}
     for name in names:
-        if name not in manager.all_tasks:
-            raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, manager.all_tasks)}.")
+        if name in own:
+            (task,) = _task_manager(config, own[name]).load([OWN_TASK])["tasks"].values()
+            task.config.task = name
+            tasks[name] = task
+            continue
+        known = [task for task in (*manager.all_tasks, *own) if task != OWN_TASK]
+        if name not in known:
+            raise CotDistillError(f"Unknown task `{name}`: use {nearest(name, known)}.")
         tasks |= manager.load([name])["tasks"]
     for task in tasks.values() if config.exemplars else ():
         task.config.num_fewshot = len(config.exemplars)

@@ -13,27 +13,32 @@ from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetsError
 
 from ..benchmarks import BENCHMARKS, TEST_SPLITS
-from ..chat import task_folder
-from ..errors import CotDistillError
+from ..chat import OWN_TASK, task_file, task_folder
+from ..errors import CotDistillError, nearest
 from ..grading import latex
 from ..grading.answers import equivalent, extract
-from ..names import RELEASE_NAME, eval_config
-from ..release.folder import RELEASE_REVISION, find_release, require_release
+from ..grading.conclusions import Kind
+from ..names import EVAL_PREFIX, RELEASE_NAME, eval_config
+from ..release.folder import RELEASE_REVISION, Release, find_release, require_release
 from ..schema import FEATURES, Row, completion_text, eval_row
 from ..sources.test_splits import embedded_split
 
 
+_ANSWER_KIND = "answer_kind"  # the column that the test split of an own benchmark has besides those of the schema
+
+
 def rows(
-    benchmark: str, release: str | None = None, test_questions: int | None = None, **_: Any
+    benchmark: str = "", release: str | None = None, test_questions: int | None = None, **_: Any
 ) -> dict[str, Dataset]:
     """Return the test split of `benchmark` (or of `math500`), in the form of lm-eval's `custom_dataset`.
 
     It is read from the folder `release` (`--metadata '{"release": "DIR"}'`), else from `./eit/cot-distill`, else from
     the Hub at the version's tag. An embedded benchmark is generated, with `test_questions` questions (None: its own
-    number). lm-eval also passes the model's arguments, which are ignored. Raises CotDistillError if the release folder
-    has no test split of the benchmark.
+    number). The benchmark of `cot_own` is in the metadata, and its answer kind, a further column, in the release.
+    lm-eval also passes the model's arguments, which are ignored. Raises CotDistillError if the release folder has no
+    test split of the benchmark.
     """
-    if TEST_SPLITS[benchmark].embedded:
+    if benchmark in TEST_SPLITS and TEST_SPLITS[benchmark].embedded:
         items = embedded_split(benchmark, test_questions)
         return {"test": Dataset.from_list([eval_row(benchmark, item) for item in items], features=FEATURES)}
     folder, config = Path(release or RELEASE_NAME), eval_config(benchmark)
@@ -47,10 +52,30 @@ def rows(
                 "`cot-distill build --benchmarks DIR`, or pass the folder of a release as `--release`."
             ) from error
     if config not in {stats.name for stats in index.configs}:
-        raise CotDistillError(
-            f"The release in {folder} has no `{config}`: build it with `cot-distill build --benchmarks DIR`."
-        )
-    return {"test": load_dataset(str(folder), config, split="test")}
+        raise CotDistillError(_missing_split(benchmark, folder, index))
+    split = load_dataset(str(folder), config, split="test")
+    if own := index.own_benchmarks.get(benchmark):
+        split = split.add_column(_ANSWER_KIND, [own["answer_kind"]] * len(split))
+    return {"test": split}
+
+
+def _missing_split(benchmark: str, folder: Path, index: Release) -> str:
+    if benchmark in TEST_SPLITS:
+        build = "build it with `cot-distill build --benchmarks DIR`"
+        return f"The release in {folder} has no `{eval_config(benchmark)}`: {build}."
+    own = own_splits(index)
+    if not own:
+        return f"The release in {folder} has no benchmark of your own: build it with `--rows` and `--test-rows`."
+    return (
+        f"`{OWN_TASK}` needs a benchmark of the release in {folder}, and {benchmark!r} is none: pass "
+        f"`--metadata '{{\"benchmark\": NAME}}'` with {nearest(benchmark, own)}."
+    )
+
+
+def own_splits(index: Release) -> list[str]:
+    """Return the own benchmarks of a release that have a test split."""
+    splits = {stats.name.removeprefix(f"{EVAL_PREFIX}-") for stats in index.configs if stats.split == "test"}
+    return sorted(splits & index.own_benchmarks.keys())
 
 
 def groups() -> dict[str, list[str]]:
@@ -67,16 +92,14 @@ def _flatten(name: str, members: dict[str, list[str]]) -> list[str]:
 
 def task_version(task: str) -> float:
     """Return the version in a task's YAML."""
-    (path,) = task_folder().rglob(f"{task}.yaml")
-    return float(path.read_text(encoding="utf-8").rpartition("version:")[2].split()[0])
+    return float(task_file(task).read_text(encoding="utf-8").rpartition("version:")[2].split()[0])
 
 
 def generation_limit(task: str) -> int:
     """Return the number of tokens that an answer may have in a task (`max_gen_toks`)."""
     from lm_eval.tasks._yaml_loader import load_yaml  # follows `include`
 
-    (path,) = task_folder().rglob(f"{task}.yaml")
-    return int(load_yaml(path, resolve_func=False)["generation_kwargs"]["max_gen_toks"])
+    return int(load_yaml(task_file(task), resolve_func=False)["generation_kwargs"]["max_gen_toks"])
 
 
 def target(doc: Row) -> str:
@@ -101,19 +124,28 @@ def flexible_extract(responses: list[list[str]], docs: list[Row]) -> list[str]:
 
 def _answers(responses: list[list[str]], docs: list[Row], *, strict: bool) -> list[str]:
     return [
-        extract(samples[0], BENCHMARKS[doc["benchmark"]].answer_kind, strict=strict) or ""  # greedy: one sample each
+        extract(samples[0], _kind(doc), strict=strict) or ""  # greedy: one sample each
         for samples, doc in zip(responses, docs)
     ]
 
 
+def _kind(doc: Row) -> Kind:
+    return BENCHMARKS[doc["benchmark"]].answer_kind if doc["benchmark"] in BENCHMARKS else doc[_ANSWER_KIND]
+
+
 def process_results(doc: Row, results: list[str]) -> dict[str, int]:
     """Score one filtered response: whether it equals the gold, and whether it has no answer."""
-    kind = BENCHMARKS[doc["benchmark"]].answer_kind
-    return {"exact_match": int(equivalent(results[0], doc["answer"], kind)), "no_answer": int(not results[0])}
+    is_right = equivalent(results[0], doc["answer"], _kind(doc))
+    return {"exact_match": int(is_right), "no_answer": int(not results[0])}
 
 
 def process_math_results(doc: Row, results: list[str]) -> dict[str, int]:
-    """Score one LaTeX response: the same, and whether its comparison timed out, which counts as wrong."""
+    """Score one LaTeX response: the same, and whether its comparison timed out, which counts as wrong.
+
+    Responses of `cot_own` may be of another kind, which is compared at once.
+    """
+    if _kind(doc) != "math":
+        return process_results(doc, results) | {"timed_out": 0}
     verdict = latex.verdict(results[0], doc["answer"])
     return {
         "exact_match": int(verdict == "same"),

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..names import DEFAULT_FORMAT, TEACHERS, ConfigName
-from ..release.folder import ConfigStats, mean_lengths
+from ..release.config_files import mean_lengths
+from ..release.folder import ConfigStats
 from ..schema import FINDINGS
 from ..sources.repairs import REPAIRS
 from ..templates import printable

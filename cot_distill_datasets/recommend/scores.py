@@ -16,7 +16,7 @@ import numpy as np
 
 from ..grading.conclusions import LETTERS, Kind
 from ..grading.numbers import NUMBER, number_in, number_value
-from ..release.folder import mean_lengths
+from ..release.config_files import mean_lengths
 from ..schema import Row
 
 

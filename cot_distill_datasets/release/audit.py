@@ -22,8 +22,9 @@ from ..messages import progress
 from ..names import DEFAULT_FORMAT, eval_config
 from ..schema import Row
 from ..templates import render_page
-from .folder import INDEX, SCHEMA, ConfigStats, Release, is_unchanged, mean_lengths, read_release, require_release
-from .overlap import NEAR, NGRAM, SHINGLE, Overlap, find_overlap
+from .config_files import is_unchanged, mean_lengths
+from .folder import INDEX, SCHEMA, ConfigStats, Release, read_release, require_release
+from .overlap import NEAR, NGRAM, SHINGLE, OtherTests, Overlap, find_overlap
 from .selection import violations
 
 
@@ -90,12 +91,17 @@ def _audit(folder: Path, release: Release) -> Audit:
     lengths: dict[str, tuple[float, float]] = {}
     tests = {stats.name: _read(stats, folder, broken) for stats in release.configs if stats.split == "test"}
     test_ids = {row["id"] for row in chain.from_iterable(tests.values())}
+    others = {name: _other_tests(name, tests) for name in release.own_benchmarks}
     for stats in progress(release.configs, "Auditing configs"):
         rows = tests[stats.name] if stats.name in tests else _read(stats, folder, broken)
         if len(rows) != stats.rows:
             broken.append(f"{stats.name}: has {len(rows)} rows, release.json says {stats.rows}.")
-        edition = None if stats.split == "test" else release.edition
-        broken += violations(stats.name, rows, edition, test_ids)
+        if stats.split == "test":
+            broken += violations(stats.name, rows, None, test_ids)
+        else:
+            name, edition = stats.config.benchmark, release.edition
+            kind = release.benchmark(name).answer_kind
+            broken += violations(stats.name, rows, edition, test_ids, kind=kind, others=others.get(name))
         questions[stats.name] = [{key: row[key] for key in ("id", "question", "choices")} for row in rows]
         lengths[stats.name] = mean_lengths(rows)
         if lengths[stats.name] != (stats.mean_words, stats.mean_steps):
@@ -115,6 +121,10 @@ def _audit(folder: Path, release: Release) -> Audit:
     atomic_write(folder / AUDIT, json.dumps(dataclasses.asdict(result), indent=1) + "\n")
     atomic_write(folder / PAGE, render_page("audit.md.jinja", audit=result, release=release))
     return result
+
+
+def _other_tests(own: str, tests: dict[str, list[Row]]) -> OtherTests:
+    return OtherTests(row for name, rows in tests.items() if name != eval_config(own) for row in rows)
 
 
 def release_hash(folder: Path) -> str:
@@ -179,7 +189,8 @@ def _missing_tests(release: Release) -> list[str]:
     if release.edition.keeps_test_questions:
         return []
     tested = {stats.name for stats in release.configs if stats.split == "test"}
-    benchmarks = {stats.config.benchmark for stats in release.training} - set(release.unchecked)
+    checked = {*release.unchecked, *release.own_benchmarks}  # an own benchmark need not have a test split
+    benchmarks = {stats.config.benchmark for stats in release.training} - checked
     return [
         f"{benchmark}: there is no `{eval_config(benchmark)}`, so its rows cannot be checked for leaks."
         for benchmark in sorted(benchmarks)

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from ..benchmarks import BENCHMARKS, TEST_SPLITS
+from ..benchmarks import TEST_SPLITS, Benchmark
 from ..files import resource
 from ..licenses import teacher_terms
 from ..names import EVAL_PREFIX, HOME_PAGE, RELEASE_NAME, TEACHERS
@@ -14,22 +15,20 @@ from ..schema import COLUMNS, FINDINGS
 from ..sources.repairs import REPAIRS
 from ..templates import code, render_card
 from .editions import EDITIONS
-from .folder import DROPPED, Release
+from .folder import DROPPED, ConfigStats, Release
 
 
 def write_dataset_card(release: Release, folder: Path) -> None:
     """Write the README of a release folder: front matter for `load_dataset`, then the text for people."""
     names = [stats.config for stats in release.training]
-    splits = {stats.name.removeprefix(f"{EVAL_PREFIX}-") for stats in release.configs}
-    benchmarks = {name: TEST_SPLITS[name] for name in TEST_SPLITS if name in splits | {c.benchmark for c in names}}
+    benchmarks = _benchmarks(release)
+    licenses = {origin["license"] for origin in (*release.own_benchmarks.values(), *release.origins.values())}
     teachers = sorted({config.teacher for config in names}, key=lambda name: ([*TEACHERS, name].index(name), name))
-    of_paper = [
-        s for s in release.training if s.config.teacher in TEACHERS and not BENCHMARKS[s.config.benchmark].embedded
-    ]
+    of_paper = [stats for stats in release.training if _is_of_paper(stats, release)]
     agreements = [round(100 * stats.agreement) for stats in of_paper if stats.agreement is not None]
     data = DatasetCardData(
         language="en",
-        license=sorted({benchmark.license for benchmark in benchmarks.values()}),
+        license=sorted(licenses | {benchmark.license for benchmark in benchmarks.values()}),
         annotations_creators=["machine-generated", *(["expert-generated"] if "human" in teachers else [])],
         task_categories=["text-generation", "question-answering"],
         tags=["chain-of-thought", "distillation", "reasoning", "math", "commonsense", "arxiv:2502.18001"],
@@ -60,6 +59,21 @@ def write_dataset_card(release: Release, folder: Path) -> None:
         highest=max(agreements, default=None),
         changelog=_changelog(),
     ).save(folder / "README.md")
+
+
+def _benchmarks(release: Release) -> dict[str, Benchmark]:
+    """Return the benchmarks and test splits of a release by name, the own ones with what they were compared with."""
+    names = {stats.config.benchmark for stats in release.training}
+    tests = [stats.name for stats in release.configs if stats.split == "test"]
+    names |= {test.removeprefix(f"{EVAL_PREFIX}-") for test in tests}
+    note = f"Its questions were compared with those of {', '.join(tests)}."
+    own = {name: replace(release.benchmark(name), note=note) for name in release.own_benchmarks}
+    return {name: split for name, split in TEST_SPLITS.items() if name in names} | own
+
+
+def _is_of_paper(stats: ConfigStats, release: Release) -> bool:
+    is_own = stats.name in release.origins or release.benchmark(stats.config.benchmark).embedded
+    return stats.config.teacher in TEACHERS and not is_own
 
 
 def _description(teacher: str, release: Release) -> str:

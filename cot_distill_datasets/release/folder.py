@@ -9,22 +9,20 @@
 
 import dataclasses
 import json
-import re
-import statistics
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from huggingface_hub import hf_hub_download
 
-from ..errors import CotDistillError
+from ..benchmarks import BENCHMARKS, Benchmark
+from ..errors import CotDistillError, nearest
 from ..files import is_empty, recover
+from ..hub import limit_waits
 from ..names import ConfigName
-from ..schema import FEATURES, FINDINGS, ConfigRows, Generation, Row
+from ..schema import FEATURES, FINDINGS
 from ..sources import generated
 from .editions import Edition
 from .selection import EXCLUDED_FLAGS
@@ -38,14 +36,15 @@ DEFAULT_CONFIGS = ("gpt4o-l5-gsm8k", "oracle-l3-arith")  # the first that the re
 # same types from Arrow's own.
 SCHEMA = FEATURES.arrow_schema.remove_metadata()
 
-_HAS_WORD = re.compile(r"\w").search
-_STEP_END = re.compile(r"[.!?;](?=\s|$)|\n")
-
 # Why a row that was read is in no config of an edition.
 DROPPED = {
     "other_teacher": "filed under one teacher but written by another",
     "no_answer": "neither a gold nor a conclusion",
     "empty": "the teacher's text is empty or only a tag of the prompt, or that of a new teacher has no reasoning",
+    "system_turn": "the conversation has a system turn, which no prompt of a student has",
+    "several_turns": "the conversation is not one question and one answer",
+    "tool_call": "the conversation calls a tool",
+    "unreadable": "the row is not in the layout of its file, or has text that cannot be used",
     "leaked": "the question is in a test split",
     "contradicting": "the teacher's own conclusion is not the gold",
     **{flag: FINDINGS[flag] for flag in EXCLUDED_FLAGS},
@@ -89,12 +88,19 @@ class Release:
     left_out: dict[str, str]  # config → why it was skipped
     unchecked: list[str]  # benchmarks without a test split, so not checked for leaks
     prompts: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # of generated CoT, by prompt hash
+    own_benchmarks: dict[str, dict[str, str]] = field(default_factory=dict)  # see `schema.Source`
+    origins: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def default(self) -> str:
         """The config that `load_dataset` loads without a name."""
         names = {stats.name for stats in self.configs}
         return next(name for name in DEFAULT_CONFIGS if name in names)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Return a benchmark of the release: one that this package knows, or an own one."""
+        own: dict[str, Any] = self.own_benchmarks.get(name, {})
+        return Benchmark(**own) if own else BENCHMARKS[name]
 
     @property
     def tag(self) -> str:
@@ -118,63 +124,6 @@ class Release:
         ]
 
 
-def write_config(
-    name: str, split: str, read: ConfigRows, rows: list[Row], folder: Path, dropped: dict[str, int] | None = None
-) -> ConfigStats:
-    """Write `rows`, selected from the rows that were `read`, as the Parquet file of one config below `folder`.
-
-    The file name carries a hash of the content: `load_dataset` caches by file name, so a rebuilt folder never serves
-    the rows of an older build. Raises CotDistillError if there are no rows.
-    """
-    if not rows:
-        raise CotDistillError("no rows are left.")
-    written = folder / "data" / name / f"{split}.parquet"
-    written.parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), written)
-    path = written.rename(written.with_name(f"{split}-{_content_hash(written.read_bytes())}.parquet"))
-    file, dropped = str(path.relative_to(folder)), dict(Counter(read.dropped) + Counter(dropped))
-    flags, kept_flags = _flags(read.rows), _flags(rows)
-    graded = [row["is_correct"] for row in read.rows if row["is_correct"] is not None and row["teacher"] != "answer"]
-    # Of generated CoT, the source drops what is wrong, and the other correct samples of a question.
-    graded += [False] * read.dropped.get("contradicting", 0) + [True] * read.dropped.get("other_sample", 0)
-    agreement = round(statistics.fmean(graded), 6) if graded else None
-    return ConfigStats(
-        name, split, file, read.rows_in, len(rows), dropped, flags, kept_flags, agreement, *mean_lengths(rows),
-        _generation(rows),
-    )  # fmt: skip
-
-
-def _generation(rows: list[Row]) -> list[dict[str, Any]]:
-    """Return the ways in which the rows of a config were generated, each with its number of rows; none for others."""
-    columns = [name for name in Generation._fields if name != "sample"]
-    ways = Counter(tuple((name, row[name]) for name in columns) for row in rows if row["model"] is not None)
-    return [dict(way) | {"rows": count} for way, count in sorted(ways.items(), key=str)]
-
-
-def is_unchanged(path: Path, content: bytes) -> bool:
-    """Whether `content` is what `write_config` wrote under the file name of `path`."""
-    return path.stem.endswith(f"-{_content_hash(content)}")
-
-
-def _content_hash(content: bytes) -> str:
-    return sha256(content).hexdigest()[:16]
-
-
-def _flags(rows: list[Row]) -> dict[str, int]:
-    return dict(sorted(Counter(flag for row in rows for flag in row["flags"]).items()))
-
-
-def mean_lengths(rows: list[Row]) -> tuple[float, float]:
-    """Return the mean words and reasoning steps of the rationales, rounded to one decimal.
-
-    Reasoning steps are sentences, clauses after a semicolon, and lines.
-    """
-    texts = [row["rationale"] or "" for row in rows] or [""]
-    words = statistics.fmean(len(text.split()) for text in texts)
-    steps = statistics.fmean(sum(_HAS_WORD(step) is not None for step in _STEP_END.split(text)) for text in texts)
-    return round(words, 1), round(steps, 1)
-
-
 def write_index(release: Release, folder: Path) -> None:
     """Write `release.json`, which makes the folder a release."""
     index = dataclasses.asdict(release) | {"edition": release.edition.name}
@@ -191,7 +140,10 @@ def read_release(folder: Path) -> Release | None:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         configs = [ConfigStats(**stats) for stats in index["configs"]]
         changed = {"configs": configs, "edition": Edition.parse(index["edition"]), "absent": dict(index["absent"])}
-        return Release(**index | changed)
+        release = Release(**index | changed)
+        for stats in release.training:
+            release.benchmark(stats.config.benchmark)
+        return release
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CotDistillError(f"Cannot read {folder / INDEX}: build the release again.") from error
 
@@ -213,6 +165,25 @@ def find_release(folder: Path) -> Release | None:
     if release is None and folder.exists():
         raise CotDistillError(f"{folder} is not a release, but would be read instead of the Hub: move it away.")
     return release
+
+
+def own_benchmark(name: str, dataset: str, revision: str | None = None) -> dict[str, str] | None:
+    """Return what the release in the folder or Hub dataset `dataset` says of an own benchmark; None if it is not own.
+
+    Raises CotDistillError if neither this package nor the release knows the benchmark.
+    """
+    if name in BENCHMARKS:
+        return None
+    release = read_release(Path(dataset))
+    if release is None and not Path(dataset).exists():
+        limit_waits()
+        with suppress(OSError, ValueError):  # no such dataset or file, or the Hub cannot be reached
+            index = hf_hub_download(dataset, INDEX, repo_type="dataset", revision=revision)
+            release = read_release(Path(index).parent)
+    known = release.own_benchmarks if release else {}
+    if name not in known:
+        raise CotDistillError(f"Unknown benchmark {name!r}: use {nearest(name, [*BENCHMARKS, *known], limit=8)}.")
+    return known[name]
 
 
 def require_writable_release(folder: Path, edition: Edition) -> None:

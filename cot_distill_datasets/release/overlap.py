@@ -21,6 +21,7 @@ SHINGLE = 3  # words
 NEAR = 0.7  # near-duplicates have at least this Jaccard similarity of their shingles
 
 _WORD = re.compile(r"\w+")
+_EMPTY = MinHash(num_perm=128)
 
 
 def words(question: str, choices: list[str]) -> list[str]:
@@ -33,20 +34,65 @@ def ngrams(text: list[str], n: int) -> set[str]:
     return {" ".join(text[start : start + n]) for start in range(len(text) - n + 1)}
 
 
+class OtherTests:
+    """The test questions of other benchmarks, with which the questions of an own benchmark are compared one by one."""
+
+    def __init__(self, tests: Iterable[Row]) -> None:
+        self._hashes: set[str] = set()
+        self._ngrams: set[str] = set()
+        self._shingles: dict[str, set[str]] = {}
+        self._index = MinHashLSH(threshold=NEAR, num_perm=128)
+        for row in tests:
+            text = words(row["question"], row["choices"])
+            self._hashes.add(_question_hash(row))
+            self._ngrams |= ngrams(text, NGRAM)
+            if row["id"] not in self._shingles:  # MATH-500 has questions of MATH
+                self._shingles[row["id"]] = _shingles(text)
+                self._index.insert(row["id"], _sketch(self._shingles[row["id"]]))
+
+    def flags(self, row: Row) -> list[str]:
+        """Return the flags of a row that is one of the questions, shares a 13-gram with one, or nearly equals one."""
+        if _question_hash(row) in self._hashes:
+            return ["in_test"]
+        text = words(row["question"], row["choices"])
+        shingles = _shingles(text)
+        near = any(_is_near(shingles, self._shingles[id_]) for id_ in self._index.query(_sketch(shingles)))
+        shares = not self._ngrams.isdisjoint(ngrams(text, NGRAM))
+        return [*(["ngram_in_test"] if shares else []), *(["near_test"] if near else [])]
+
+
+def _question_hash(row: Row) -> str:
+    """Return the part of a question's id that does not depend on its benchmark."""
+    return str(row["id"]).rpartition("-")[2]
+
+
+def _shingles(text: list[str]) -> set[str]:
+    return ngrams(text, SHINGLE) or {" ".join(text)}
+
+
+def _sketch(shingles: set[str]) -> MinHash:
+    sketch = _EMPTY.copy()  # shares the permutations, which take longer to draw than to apply
+    sketch.update_batch([shingle.encode() for shingle in sorted(shingles)])
+    return sketch
+
+
+def _is_near(a: set[str], b: set[str]) -> bool:
+    return len(a & b) / len(a | b) >= NEAR
+
+
 def near_duplicates(questions: Mapping[str, list[str]]) -> dict[str, set[str]]:
     """Return the near-duplicates of each question, id → ids. Questions without any are omitted.
 
     MinHash (128 permutations, fixed seed) proposes the pairs. The exact Jaccard similarity decides.
     """
-    shingles = {id_: ngrams(text, SHINGLE) or {" ".join(text)} for id_, text in questions.items()}
+    shingles = {id_: _shingles(text) for id_, text in questions.items()}
     index, sketches = MinHashLSH(threshold=NEAR, num_perm=128), {}
     for id_, grams in shingles.items():
-        sketches[id_] = MinHash(num_perm=128)
-        sketches[id_].update_batch([gram.encode() for gram in sorted(grams)])
+        sketches[id_] = _sketch(grams)
         index.insert(id_, sketches[id_])
 
     def is_near(a: str, b: str) -> bool:
-        return a != b and len(shingles[a] & shingles[b]) / len(shingles[a] | shingles[b]) >= NEAR
+        return a != b and _is_near(shingles[a], shingles[b])
 
     near = {id_: {other for other in index.query(sketch) if is_near(id_, other)} for id_, sketch in sketches.items()}
     return {id_: others for id_, others in near.items() if others}

@@ -18,7 +18,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 from huggingface_hub.constants import EVAL_RESULTS_FOLDER
 
-from ..benchmarks import BENCHMARKS, TEST_SPLITS, layout
+from ..benchmarks import TEST_SPLITS, layout
 from ..errors import CotDistillError
 from ..evaluation.results import RESULTS, Student, read_scores, split_for_task
 from ..evaluation.samples import find_results
@@ -78,7 +78,7 @@ def write_model_card(
     folder = Path(repo_id) if repo_id else student if not student.is_absolute() else Path(student.name)
     scores = [replace(score, command=_portable(score, folder, is_published=bool(repo_id))) for score in scores]
     base, name, mixture = base_license(provenance.base_model), model_name(provenance), provenance.mixture
-    is_on_hub, benchmark = provenance.base_is_on_hub, BENCHMARKS[provenance.mixture.benchmark]
+    is_on_hub, benchmark = provenance.base_is_on_hub, provenance.benchmark
     data = ModelCardData(
         language="en",
         license=base.license if base else "unknown",
@@ -132,12 +132,16 @@ def model_name(provenance: Provenance) -> str:
 
 
 def _eval_result(score: Score) -> EvalResult:
-    """Return an entry of `model-index`. Its dataset is the release, not the benchmark's own repo."""
+    """Return an entry of `model-index`. Its dataset is the release, not the benchmark's own repo.
+
+    The Hub's release has no benchmark of the user's own.
+    """
     interval = [_percent(bound) for bound in score.interval]
-    config = eval_config(split_for_task(score.task))
+    split = split_for_task(score.task)
+    config = eval_config(split)
     return EvalResult(
         task_type="text-generation",
-        dataset_type=RELEASE_NAME,
+        dataset_type=RELEASE_NAME if split in TEST_SPLITS else split,
         dataset_name=f"CoT-Distill, {config}",
         dataset_config=config,
         dataset_split="test",

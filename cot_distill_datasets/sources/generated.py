@@ -18,9 +18,10 @@ from types import UnionType
 from typing import Any, get_origin, get_type_hints
 
 from ..benchmarks import BENCHMARKS
-from ..errors import CotDistillError
+from ..errors import CotDistillError, nearest
 from ..files import atomic_write
 from ..grading.answers import equivalent
+from ..grading.conclusions import Kind
 from ..names import TEACHERS, ConfigName
 from ..schema import ConfigRows, Generation, Golds, Row, Source, cot_row, question_id
 from .manifest import SURROGATE
@@ -172,7 +173,7 @@ def judge(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
         return "truncated", {}
     if SURROGATE.search(answer.text):  # UTF-8 cannot encode it
         return "unreadable", {}
-    kind = BENCHMARKS[ConfigName.parse(answer.config).benchmark].answer_kind
+    kind = _answer_kind(answer.config)
     text, repairs = repair_text(answer.text)
     rationale, stated, flags = read_response(text, gold, kind, answer.choices)
     values = {
@@ -188,6 +189,14 @@ def judge(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
     if not equivalent(stated, gold, kind) or concludes_otherwise(rationale, stated, kind, answer.choices):
         return "wrong", values
     return KEPT, values
+
+
+@cache
+def _answer_kind(config: str) -> Kind:
+    benchmark = ConfigName.parse(config).benchmark
+    if benchmark not in BENCHMARKS:
+        raise CotDistillError(f"Unknown benchmark {benchmark!r} in a store: use {nearest(benchmark, BENCHMARKS)}.")
+    return BENCHMARKS[benchmark].answer_kind
 
 
 def source(folder: Path, benchmarks: Collection[str]) -> Source:

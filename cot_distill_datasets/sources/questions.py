@@ -43,7 +43,11 @@ def _split_options(text: str, label: str) -> list[str]:
             break
         options.append(rest[: match.start()])
         rest = rest[match.end() :]
-    options = [option.strip() for option in [*options[1:], rest]]  # the first is the empty text before the A
+    return strip_labels([option.strip() for option in [*options[1:], rest]])  # the first is the empty text before A
+
+
+def strip_labels(options: list[str]) -> list[str]:
+    """Return options without their own labels, if each has the right one."""
     if all(option[:2].upper() == f"{letter})" for option, letter in zip(options, LETTERS)):  # "(A) A) 14 (B) B) 15"
         return [option[2:].strip() for option in options]
     return options

@@ -24,11 +24,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from ..chat import task_folder
+from ..chat import OWN_TASK, task_folder
 from ..errors import CotDistillError, nearest
-from ..evaluation.tasks import groups
+from ..evaluation.tasks import groups, own_splits
 from ..names import RELEASE_NAME, ConfigName
-from ..release.folder import require_release
+from ..release.folder import Release, require_release
 from ..training.recipes import check_type, read_mapping
 
 
@@ -156,18 +156,18 @@ def load_study(path: Path) -> Study:
     """Read a study file.
 
     Raises CotDistillError if it cannot be read, has an unknown key, a wrong value, an axis that changes the base, a
-    config that the release lacks, two students with one name, or a cell twice.
+    config that the release lacks, an own benchmark without a test split, two students with one name, or a cell twice.
     """
     content = read_mapping(path, "study")
     if not {*_AXES} <= content.keys():
         raise CotDistillError(f"The study {path} needs `students`, `configs` and `seeds`: see training/studies/.")
     settings = {name: content.pop(name) for name in _SETTINGS if name in content}
     _check_settings(path, settings)
-    settings["tasks"] = [task for name in settings.get("tasks", []) for task in _tasks(path, name)]
+    index = require_release(Path(settings.get("dataset", RELEASE_NAME)))
+    settings["tasks"] = [task for name in settings.get("tasks", []) for task in _tasks(path, name, index)]
     also = content.pop("also", [])
     check_type(f"The study {path}", "also", also, list[dict[str, Any]])
-    release = require_release(Path(settings.get("dataset", RELEASE_NAME)))
-    known = [*(stats.name for stats in release.training), *release.absent]
+    known = [*(stats.name for stats in index.training), *index.absent]
     cells = [cell for grid in ({}, *also) for cell in _cells(_axes(path, content | grid), known)]
     copies = [cell for number, cell in enumerate(cells) if cell in cells[:number] and not cell.is_baseline]
     if copies:
@@ -176,8 +176,9 @@ def load_study(path: Path) -> Study:
     for cell in cells:
         if (other := students.setdefault(cell.label, cell.student)) != cell.student:
             raise CotDistillError(f"{path} names two students {cell.label!r}, {other} and {cell.student}: rename one.")
-    study = Study(name=path.stem, cells=list(dict.fromkeys(cells)), absent=release.absent, **settings)
+    study = Study(name=path.stem, cells=list(dict.fromkeys(cells)), absent=index.absent, **settings)
     _check_reference(path, study)
+    _check_own(path, study, index)
     return study
 
 
@@ -194,9 +195,10 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
             raise CotDistillError(f"{path}: `{name}: {value}` must be a number {allowed}.")
 
 
-def _tasks(path: Path, name: str) -> list[str]:
-    """Return the tasks of a group, or the one that a name means."""
-    tasks = groups() | {file.stem: [file.stem] for file in task_folder().glob("cot_*/cot_*.yaml")}
+def _tasks(path: Path, name: str, index: Release) -> list[str]:
+    """Return the tasks of a group, or the one that a name means, which may be that of an own benchmark."""
+    names = {file.stem for file in task_folder().glob("cot_*/cot_*.yaml")} - {OWN_TASK}
+    tasks = groups() | {task: [task] for task in (*names, *(f"cot_{benchmark}" for benchmark in own_splits(index)))}
     if name not in tasks:
         raise CotDistillError(f"{path} has the unknown task {name!r}: use {nearest(name, tasks)}.")
     return tasks[name]
@@ -215,6 +217,15 @@ def _check_reference(path: Path, study: Study) -> None:
         if len(benchmarks := dict.fromkeys(cell.benchmark for cell in study.trained)) > 1:
             names = " and ".join(benchmarks)
             raise CotDistillError(f"{path}: `budget: tokens` has one reference: make a study for each of {names}.")
+
+
+def _check_own(path: Path, study: Study, index: Release) -> None:
+    """Reject a question set of the user's own that no task asks."""
+    benchmarks = [] if study.tasks else [cell.benchmark for cell in study.cells]
+    if untested := sorted({*benchmarks} & index.own_benchmarks.keys() - {*own_splits(index)}):
+        raise CotDistillError(
+            f"{path}: `{untested[0]}` has no test split: build it with `--test-rows N`, or name other `tasks`."
+        )
 
 
 def _axes(path: Path, grid: Mapping[Any, Any]) -> dict[str, list[Any]]:

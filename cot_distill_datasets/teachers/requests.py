@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..benchmarks import BENCHMARKS
 from ..errors import CotDistillError, nearest
 from ..names import ConfigName
 from ..release.folder import require_release
@@ -144,8 +145,11 @@ class Plan:
 def load_questions(release: Path, benchmark: str, limit: int | None = None) -> list[Question]:
     """Return the training questions of a benchmark, each once: the rows of the release's `answer-{benchmark}`.
 
-    Raises CotDistillError if there is no release, or it lacks the config or cannot be read.
+    Raises CotDistillError if there is no release, it lacks the config or cannot be read, or there is no prompt for the
+    benchmark: a question set of the user's own has none.
     """
+    if benchmark not in BENCHMARKS:
+        raise CotDistillError(f"There is no prompt for {benchmark!r}: use {nearest(benchmark, BENCHMARKS, limit=8)}.")
     stats = {stats.config.benchmark: stats for stats in require_release(release).training if _is_answer(stats.config)}
     if benchmark not in stats:
         raise CotDistillError(

@@ -25,7 +25,7 @@ from ..errors import CotDistillError, nearest
 from ..files import find_file
 from ..names import RELEASE_NAME, Mixture
 from ..provenance import NOT_HASHED, Provenance, published_name
-from ..release.folder import read_release
+from ..release.folder import own_benchmark, read_release
 from .failures import errors_as_message
 from .recipes import read_recipe
 
@@ -298,6 +298,7 @@ def start_provenance(
         recipe=Path(recipe).name if recipe else None,  # a local path must not be published
         recipe_sha256=sha256(hashed.encode()).hexdigest(),
         arguments=arguments,
+        own_benchmark=own_benchmark(mixture.benchmark, script_args.dataset_name, script_args.dataset_revision),
         settings=settings | {"coarse_to_fine": script_args.coarse_to_fine},
         lora={name: model[name] for name in _LORA} if model_args.use_peft else None,
     )

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from ..benchmarks import BENCHMARKS
 from ..chat import bos_rule, check_prompt, prompt, stop_strings
 from ..errors import CotDistillError
 from ..grading.answers import CLOSING, extract
+from ..grading.conclusions import Kind
 from ..messages import message, progress
 
 
@@ -28,7 +28,7 @@ _INSTRUCTION = 9  # characters; the questions of a benchmark share at most 6 (" 
 _CHOICES = "\nAnswer choices:\nA. "  # `benchmarks.layout`
 
 
-def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_truncation: bool) -> list[str]:
+def check_supervision(trainer: Any, rows: Dataset, benchmark: str, kind: Kind, *, allow_truncation: bool) -> list[str]:
     """Check each tokenized row against its text and against lm-eval's prompt; return warnings.
 
     `trainer` is the `CotTrainer` of `rows`, which have `id`, `prompt` and `completion`. Its dataset lacks the rows
@@ -36,7 +36,7 @@ def check_supervision(trainer: Any, rows: Dataset, benchmark: str, *, allow_trun
     """
     dataset = progress(trainer.train_dataset, "Checking the supervision of rows")
     truncated = len(rows) - len(trainer.train_dataset) + check_rows(trainer, dataset, benchmark)
-    warnings = _content_warnings(rows, benchmark)
+    warnings = _content_warnings(rows, benchmark, kind)
     bos_warning = bos_rule(trainer.processing_class).warning
     truncation = check_truncation(truncated, len(rows), trainer.args.max_length, allow=allow_truncation)
     for warning in [*warnings, *truncation]:
@@ -77,9 +77,9 @@ def check_rows(trainer: Any, rows: Iterable[dict[str, Any]], benchmark: str) -> 
     return truncated
 
 
-def _content_warnings(rows: Dataset, benchmark: str) -> list[str]:
+def _content_warnings(rows: Dataset, benchmark: str, kind: Kind) -> list[str]:
     """Return warnings of rows that `cot_BENCHMARK` would ask or grade differently."""
-    kind, task = BENCHMARKS[benchmark].answer_kind, f"cot_{benchmark}"
+    task = f"cot_{benchmark}"
     prompts, completions = ([turns[0]["content"] for turns in rows[name]] for name in ("prompt", "completion"))
     warnings = []
     if silent := sum(extract(completion, kind, strict=True) is None for completion in completions):

@@ -3,24 +3,24 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import lm_eval
 import pytest
-from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 from support import ROOT
+from writer import Writer, own_gold
 
 from cot_distill_datasets import CotDistillError
-from cot_distill_datasets.benchmarks import BENCHMARKS, TEST_SPLITS
+from cot_distill_datasets.benchmarks import BENCHMARKS, RESERVED, TEST_SPLITS
+from cot_distill_datasets.chat import OWN_TASK
 from cot_distill_datasets.evaluation import tasks
 from cot_distill_datasets.evaluation.results import split_for_task
 from cot_distill_datasets.grading.answers import equivalent
-from cot_distill_datasets.schema import Row, completion_text
+from cot_distill_datasets.schema import Row
 from cot_distill_datasets.training.data import load_rows
 
 
@@ -36,31 +36,6 @@ STAND_IN_SPLITS = {
 REASONING = ["cot_svamp", "cot_gsm8k", "cot_aqua", "cot_math"]
 COMMONSENSE = ["cot_csqa", "cot_obqa", "cot_strategyqa"]
 BIN = Path(sys.executable).parent
-
-
-class Writer(LM):
-    """A model that answers each question with a completion in the release's form; `answer` chooses its answer."""
-
-    def __init__(self, answer: Callable[[int, list[Row]], str]) -> None:
-        super().__init__()
-        self.answer = answer
-        self.seen: list[Instance] = []
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        self.seen = requests
-        docs = [request.doc for request in requests]
-        return [completion_text("So.", self.answer(i, docs)) for i in range(len(docs))]
-
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        raise NotImplementedError
-
-    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        raise NotImplementedError
-
-
-def own_gold(index: int, docs: list[Row]) -> str:
-    """The gold of the question."""
-    return str(docs[index]["answer"])
 
 
 def other_gold(index: int, docs: list[Row]) -> str:
@@ -86,7 +61,12 @@ def _evaluate(model: LM, name: str, release: Path, limit: int | None = None) -> 
 
 def test_all_tasks_exist() -> None:
     with_paper = [f"{task}_paper" for task in COMMONSENSE]
-    assert sorted([*(f"cot_{split}" for split in TEST_SPLITS), *with_paper]) == TASKS
+    assert sorted([*(f"cot_{split}" for split in TEST_SPLITS), *with_paper, OWN_TASK]) == TASKS
+
+
+def test_no_benchmark_of_a_user_can_have_the_name_of_a_task_or_group() -> None:
+    names = {path.stem.removeprefix("cot_") for path in ROOT.glob("eval_tasks/**/cot_*.*")}
+    assert {name for name in names - BENCHMARKS.keys() if not name.endswith("_paper")} == set(RESERVED)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("eval_tasks/**/*.yaml")), ids=lambda path: path.stem)
@@ -104,7 +84,7 @@ def test_the_changelog_names_the_version(task: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", sorted({*TASKS} - {OWN_TASK}))
 def test_gold_answers_score_one_and_wrong_answers_zero(task: str, full_release: Path) -> None:
     filters = ["paper"] if task.endswith("_paper") else ["strict-match", "flexible-extract"]
     metrics = ["exact_match", "no_answer", *(["timed_out"] if "math" in task else [])]

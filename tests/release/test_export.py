@@ -16,8 +16,9 @@ from cot_distill_datasets.benchmarks import EvalItem
 from cot_distill_datasets.cli import main
 from cot_distill_datasets.names import ConfigName
 from cot_distill_datasets.release.build import build
+from cot_distill_datasets.release.config_files import write_config
 from cot_distill_datasets.release.editions import DEFAULT_EDITION
-from cot_distill_datasets.release.folder import ConfigStats, Release, write_config, write_index
+from cot_distill_datasets.release.folder import ConfigStats, Release, write_index
 from cot_distill_datasets.schema import ConfigRows, Row, cot_row, eval_row
 
 
@@ -33,7 +34,7 @@ QUESTIONS = ['Say "2 \\ 3"?\r\n\tand\u2028more\x00 ', "2024-01-01", "多少 😀
 
 
 def _write(name: str, split: str, rows: list[Row], folder: Path) -> ConfigStats:
-    return write_config(name, split, ConfigRows(rows, len(rows), {}), rows, folder)
+    return write_config(name, split, ConfigRows(rows, len(rows), {}), folder)
 
 
 @pytest.fixture

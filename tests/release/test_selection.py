@@ -1,5 +1,6 @@
 """Each edition selects its rows, and the input rows are never changed."""
 
+from collections import Counter
 from copy import deepcopy
 
 import pytest
@@ -34,19 +35,28 @@ def _rows() -> list[Row]:
     ]  # fmt: skip
 
 
+def _flagged() -> list[Row]:
+    return list(flag_test_questions(_rows(), TESTS))
+
+
+def _select(rows: list[Row], edition: Edition, shared: frozenset[str] | None = None) -> tuple[list[Row], Counter[str]]:
+    kept, dropped = select(rows, edition, shared)
+    return list(kept), dropped
+
+
 def test_questions_of_the_test_splits_have_ids_and_stems() -> None:
     item = EvalItem("a test question?", [], "4", "svamp/test#0")
     assert eval_questions({"svamp": [item]}) == TESTS
 
 
 def test_test_questions_and_shared_stems_are_flagged() -> None:
-    flags = {row["source"]: row["flags"] for row in flag_test_questions(_rows(), TESTS)}
+    flags = {row["source"]: row["flags"] for row in _flagged()}
     assert flags["A  TEST question?"] == ["in_test"] and flags["A test question?"] == ["stem_in_test"]
     assert flags["Right?"] == [] and flags["Silent?"] == ["no_conclusion"]
 
 
 def test_the_default_edition_drops_test_questions_contradictions_and_texts_without_reasoning_or_conclusion() -> None:
-    rows, dropped = select(flag_test_questions(_rows(), TESTS), DEFAULT_EDITION)
+    rows, dropped = _select(_flagged(), DEFAULT_EDITION)
     assert [row["source"] for row in rows] == ["Right?", "Right?", "A test question?", "Baseline?"]
     assert dropped == {"leaked": 1, "contradicting": 1, "no_conclusion": 1, "no_rationale": 1}
     assert rows[0]["completion"] == [{"role": "assistant", "content": "So.\nThe answer is 4"}]
@@ -54,23 +64,23 @@ def test_the_default_edition_drops_test_questions_contradictions_and_texts_witho
 
 @pytest.mark.parametrize("flag", ["denied", "doubtful_gold", "cut_text", "no_conclusion", "no_rationale"])
 def test_the_default_edition_drops_rows_with_an_excluded_flag(flag: str) -> None:
-    assert select([_row("Right?") | {"flags": ["br_tag", flag]}], DEFAULT_EDITION) == ([], {flag: 1})
+    assert _select([_row("Right?") | {"flags": ["br_tag", flag]}], DEFAULT_EDITION) == ([], {flag: 1})
 
 
 def test_the_paper_edition_keeps_every_row_with_the_text_of_the_teacher() -> None:
-    rows, dropped = select(flag_test_questions(_rows(), TESTS), EDITIONS["paper"])
+    rows, dropped = _select(_flagged(), EDITIONS["paper"])
     assert (len(rows), dropped) == (8, {})
     assert {row["completion"][0]["content"] for row in rows} == {f"{row['source']} So: 4!" for row in _rows()}
     without_text = _row("Right?") | {"teacher_text": None}
-    assert select([without_text], EDITIONS["paper"])[0] == [without_text]
+    assert _select([without_text], EDITIONS["paper"])[0] == [without_text]
 
 
 def test_the_aligned_edition_keeps_the_first_row_of_each_shared_question_sorted_by_id() -> None:
-    flagged = flag_test_questions(_rows(), TESTS)
-    ids = frozenset(row["id"] for row in select(flagged, DEFAULT_EDITION)[0])
+    flagged = _flagged()
+    ids = frozenset(row["id"] for row in _select(flagged, DEFAULT_EDITION)[0])
     shared = ids - {question_id("svamp", "Baseline?", [])}
     second = flagged[4] | {"source": "the second"}
-    rows, dropped = select([*flagged[:4], second, *flagged[5:]], EDITIONS["aligned"], shared)
+    rows, dropped = _select([*flagged[:4], second, *flagged[5:]], EDITIONS["aligned"], shared)
     assert [row["id"] for row in rows] == sorted(shared)
     assert "the second" not in {row["source"] for row in rows}
     assert dropped == {"leaked": 1, "contradicting": 1, "no_conclusion": 1, "no_rationale": 1, "unaligned": 2}
@@ -80,9 +90,9 @@ def test_the_aligned_edition_keeps_the_first_row_of_each_shared_question_sorted_
 def test_the_input_rows_do_not_change(edition: Edition) -> None:
     rows = _rows()
     before = deepcopy(rows)
-    flagged = flag_test_questions(rows, TESTS)
+    flagged = list(flag_test_questions(rows, TESTS))
     assert rows == before
     flagged_before = deepcopy(flagged)
-    first = select(flagged, edition, frozenset({rows[0]["id"]}) if edition.aligned else None)
+    first = _select(flagged, edition, frozenset({rows[0]["id"]}) if edition.aligned else None)
     assert (rows, flagged) == (before, flagged_before)
-    assert select(flagged, edition, frozenset({rows[0]["id"]}) if edition.aligned else None) == first
+    assert _select(flagged, edition, frozenset({rows[0]["id"]}) if edition.aligned else None) == first

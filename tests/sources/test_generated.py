@@ -79,7 +79,7 @@ def test_the_default_edition_keeps_exactly_the_kept_answers(tmp_path: Path, part
     answer = _answer(" ".join(parts))
     rows = _rows(write_store(tmp_path / "tiny", [answer])).rows
     assert bool(rows) is (reason(answer) == "kept")
-    assert select(rows, DEFAULT_EDITION)[0] == rows
+    assert list(select(rows, DEFAULT_EDITION)[0]) == rows
 
 
 def test_a_line_survives_the_store_whatever_a_model_wrote(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_no_text_that_concludes_otherwise_than_the_gold_in_any_layout_is_in_the_
         (tmp_path / f"{name}.json").write_text(json.dumps([{"q": question, "a": response}]))
     loaded = source(tmp_path, BENCHMARKS)
     assert loaded.skipped == {}
-    kept = {str(name): select(read(loaded.golds).rows, DEFAULT_EDITION)[0] for name, read in loaded.readers.items()}
+    kept = {str(name): [*select(read(loaded.golds).rows, DEFAULT_EDITION)[0]] for name, read in loaded.readers.items()}
     assert [len(rows) for name, rows in kept.items()] == [1, 0]  # the gold, and no row of the teacher
 
 

@@ -44,7 +44,7 @@ def _training_error(plan: Plan, config: str, max_length: int, out: Path) -> str:
     rows = plan.rows[config].select_columns(["id", "prompt", "completion"])
     trainer = CotTrainer(model="runs/demo/untrained", args=args, train_dataset=rows, recipe_sha256="0")
     with pytest.raises(CotDistillError) as error:
-        check_supervision(trainer, rows, "arith", allow_truncation=False)
+        check_supervision(trainer, rows, "arith", "number", allow_truncation=False)
     return str(error.value)
 
 

@@ -12,7 +12,7 @@ from support import SHARED
 from cot_distill_datasets.benchmarks import BENCHMARKS, TEST_SPLITS, layout
 from cot_distill_datasets.grading.answers import CLOSING, extract, normalize
 from cot_distill_datasets.names import FORMATS, GRANULARITIES, ConfigName
-from cot_distill_datasets.release.folder import mean_lengths
+from cot_distill_datasets.release.config_files import mean_lengths
 from cot_distill_datasets.release.overlap import NEAR, SHINGLE, ngrams, words
 from cot_distill_datasets.schema import completion_text, question_id
 from cot_distill_datasets.sources import arith, upstream

@@ -46,7 +46,7 @@ def check(student: Path, rows: Dataset, tmp_path: Path) -> Check:
     def check(rows: Dataset = rows, *, allow_truncation: bool = False, **settings: Any) -> list[str]:
         args = trl.SFTConfig(str(tmp_path / "out"), use_cpu=True, bf16=False, report_to="none", **settings)
         trainer = CotTrainer(model=str(student), args=args, train_dataset=rows, recipe_sha256="0")
-        return check_supervision(trainer, rows, "arith", allow_truncation=allow_truncation)
+        return check_supervision(trainer, rows, "arith", "number", allow_truncation=allow_truncation)
 
     return check
 
