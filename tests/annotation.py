@@ -5,10 +5,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from teacher_server import MODEL
 
 from cot_distill_datasets.cli import main
-from cot_distill_datasets.sources.generated import read_answers, reason
+from cot_distill_datasets.sources import generated
+from cot_distill_datasets.sources.generated import Answer, judge, read_answers, reason
+from cot_distill_datasets.teachers import verify
 
 
 STORE = Path("annotations/replay")
@@ -40,3 +43,16 @@ def reasons(store: Path = STORE) -> Counter[str]:
 def keys(store: Path = STORE) -> list[str]:
     """Return the keys of a store, in the order of its lines."""
     return [line["key"] for line in lines(store)]
+
+
+def count_judgments(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return a counter of how often each answer is judged from now on, by its key."""
+    counts = Counter[str]()
+
+    def count(answer: Answer, gold: str) -> tuple[str, dict[str, Any]]:
+        counts[answer.key] += 1
+        return judge(answer, gold)
+
+    for module in (generated, verify):
+        monkeypatch.setattr(module, "judge", count)
+    return counts

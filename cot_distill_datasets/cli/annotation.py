@@ -84,7 +84,10 @@ def _add_sending(command: Parser) -> None:
     sending.add_argument("--retry-failed", action="store_true", help="ask again where the answer is not kept")
     sending.add_argument("--no-gate", action="store_true", help="continue even if the first answers are unusable")
     sending.add_argument("--price", type=_price, metavar="IN,OUT", help="of a million tokens, to show the cost")
-    sending.add_argument("--max-cost", type=_amount, metavar="COST", help="stop before all answers cost more")
+    sending.add_argument(
+        "--max-cost", type=_amount, metavar="COST",
+        help="stop before all answers cost more; those lost on the way count only in their own run",
+    )  # fmt: skip
 
 
 def _amount(text: str) -> float:
@@ -224,16 +227,17 @@ def _status(options: argparse.Namespace) -> int:
     cot-distill annotate status --teacher qwen3_32b llama4_scout --price 0.2,0.6 0.1,0.3
     """
     from ..sources.generated import REASONS
-    from ..teachers.status import answer_line, find_stores, judge_answers
-    from ..teachers.verify import verification
+    from ..teachers.status import answer_line, find_stores
+    from ..teachers.verify import check_store, judged_answers, price_of_each, verification
 
     if options.show not in (None, "all", *REASONS):
         raise CotDistillError(f"Unknown reason {options.show!r}: use {nearest(options.show, [*REASONS, 'all'])}.")
     stores = find_stores(options.annotations, options.teacher)
-    page = verification(stores, options.price)
+    prices = price_of_each(options.price, stores)
+    checks = {store.name: check_store(store) for store in stores}
     for store in stores if options.show else []:
-        for answer, reason in judge_answers(store):
+        for answer, reason in judged_answers(store, checks[store.name]):
             if options.show in (reason, "all"):
                 print(answer_line(answer, reason))
-    print(page)
+    print(verification(checks, prices))
     return 0

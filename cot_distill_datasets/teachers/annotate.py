@@ -60,7 +60,7 @@ async def _annotate(folder: Path, plan: Plan, settings: Settings) -> Result:
     gate = Gate(plan.gate_requests() if settings.gate else [])
     try:
         await client.check()
-        with open_store(folder, retry_failed=settings.retry_failed, visit=gate.note) as store:
+        with open_store(folder, gate, retry_failed=settings.retry_failed) as store:
             spending.add(store.prompt_tokens, store.output_tokens)
             sender = Sender(client, Pace(settings.concurrency), spending)
             return await _Run(store, sender, Progress(plan.size, store, spending), gate).run(plan)
@@ -125,5 +125,7 @@ class _Run:
         self.progress.count(await asyncio.get_running_loop().run_in_executor(self.judge, self._note, answer))
 
     def _note(self, answer: Answer) -> str:
-        self.gate.note(answer)
-        return reason(answer)
+        reason_ = reason(answer)
+        if answer.key in self.gate:
+            self.gate.note(answer, reason_)
+        return reason_

@@ -112,15 +112,20 @@ def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    result = json.loads(line)
-                    if not isinstance(result, dict):
-                        raise CotDistillError(f"{path}: line {number} is not a result of a batch: it is no object.")
-                    yield position, result
+                    yield position, _parse(line, f"{path}: line {number}")
                 position += len(line)
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, CotDistillError):
-            raise
+    except OSError as error:
         raise CotDistillError(f"{path}: cannot be read as the results of a batch: {error}") from error
+
+
+def _parse(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        result = json.loads(line)
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
+        raise CotDistillError(f"{place} is not a result of a batch: {error}") from error
+    if not isinstance(result, dict):
+        raise CotDistillError(f"{place} is not a result of a batch: it is no object.")
+    return result
 
 
 def _completion(result: dict[str, Any]) -> Completion | None:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ..errors import CotDistillError
-from ..sources.generated import KEPT, Answer, has_shape, reason
+from ..sources.generated import KEPT, Answer, has_shape
 from .requests import Request
 
 
@@ -22,17 +22,14 @@ class Gate:
     def __contains__(self, key: str) -> bool:
         return key in self._requests
 
-    def note(self, answer: Answer) -> None:
-        """Note an answer if it is to one of the requests; the latest of several counts."""
-        if answer.key not in self._requests:
-            return
-        reason_ = reason(answer)
+    def note(self, answer: Answer, reason: str) -> None:
+        """Note an answer to one of the requests, and why it is kept or not; the latest of several counts."""
         shape = self._requests[answer.key].config.format
-        problem = None if reason_ in (KEPT, "wrong") else reason_
+        problem = None if reason in (KEPT, "wrong") else reason
         if problem is None and not has_shape(shape, answer.text):
             problem = f"without the shape of the format `{shape}`"
         self._problems[answer.key] = problem
-        self._correct = self._correct - {answer.key} | ({answer.key} if reason_ == KEPT else set())
+        self._correct = self._correct - {answer.key} | ({answer.key} if reason == KEPT else set())
 
     def note_unanswered(self, request: Request, reason: str) -> None:
         """Note that a request has no answer."""

@@ -32,8 +32,10 @@ class LimitReached(Exception):
 class Spending:
     """What was spent, and what the requests in flight may cost at most.
 
-    With a `limit`, a request is sent only if all of that and its own highest cost stay within it. Raises
-    CotDistillError if there is a limit without a price, or the output has no limit of tokens.
+    With a `limit`, a request is sent only if all of that and its own highest cost stay within it. The answers in the
+    store count as spent. An answer that was lost on the way may have been billed, but no store has it, so it counts
+    only in its own run. Raises CotDistillError if there is a limit without a price, or the output has no limit of
+    tokens.
     """
 
     def __init__(self, price: Price | None, limit: float | None, parameters: dict[str, Any]) -> None:

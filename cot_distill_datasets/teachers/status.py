@@ -22,10 +22,10 @@ def find_stores(folder: Path, teachers: Sequence[str]) -> list[Path]:
     return [stores[teacher] for teacher in dict.fromkeys(teachers or stores)]
 
 
-def judge_answers(store: Path, keys: Container[bytes] | None = None) -> Iterator[tuple[Answer, str]]:
-    """Yield the latest answer to each request, or to those with one of the `keys`, and its reason."""
+def judge_answers(store: Path, keys: Container[bytes]) -> Iterator[tuple[Answer, str]]:
+    """Yield the latest answer to each request with one of the `keys`, and its reason."""
     for positions in latest_positions(store).values():
-        chosen = {key: at for key, at in positions.items() if keys is None or bytes.fromhex(key) in keys}
+        chosen = {key: at for key, at in positions.items() if bytes.fromhex(key) in keys}
         for answer in load_answers(store, chosen):
             yield answer, reason(answer)
 

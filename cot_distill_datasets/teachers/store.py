@@ -6,13 +6,14 @@ next run removes that one. Lines reach the disk itself (`fsync`) within a second
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import CotDistillError
 from ..files import locked
 from ..sources.generated import ANSWERS, KEPT, Answer, read_answers, reason, write_prompt
+from .gate import Gate
 from .prompts import Prompt
 
 
@@ -63,13 +64,11 @@ class Store:
 
 
 @contextmanager
-def open_store(
-    folder: Path, *, retry_failed: bool = False, visit: Callable[[Answer], None] = lambda answer: None
-) -> Iterator[Store]:
+def open_store(folder: Path, gate: Gate | None = None, *, retry_failed: bool = False) -> Iterator[Store]:
     """Open the store of a teacher to append to it. A last line that is torn is removed; an empty store is not kept.
 
-    `visit` is called with each answer that is there. With `retry_failed`, the store has only the keys whose latest
-    answer is kept. Raises CotDistillError if another process has it open, or a line is damaged.
+    The `gate` notes the answers that are there. With `retry_failed`, the store has only the keys whose latest answer
+    is kept. Raises CotDistillError if another process has it open, or a line is damaged.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -79,8 +78,11 @@ def open_store(
             os.ftruncate(descriptor, _end_of_lines(folder / ANSWERS))
             store = Store(folder, descriptor)
             for answer in read_answers(folder):
-                visit(answer)
-                store.count(answer, is_done=not retry_failed or reason(answer) == KEPT)
+                noted_by = gate if gate and answer.key in gate else None
+                reason_ = reason(answer) if noted_by or retry_failed else ""
+                if noted_by:
+                    noted_by.note(answer, reason_)
+                store.count(answer, is_done=not retry_failed or reason_ == KEPT)
             yield store
             os.fsync(descriptor)
         finally:

@@ -6,7 +6,7 @@ A question counts once for each config, and as a row if one of its samples is ke
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,16 @@ from ..errors import CotDistillError
 from ..names import DEFAULT_FORMAT, ConfigName
 from ..release.levels import separation, separation_lines
 from ..release.overlap import SHINGLE, ngrams
-from ..sources.generated import KEPT, REASONS, Answer, has_shape, judge, read_answers
+from ..sources.generated import (
+    KEPT,
+    REASONS,
+    Answer,
+    has_shape,
+    judge,
+    latest_positions,
+    load_answers,
+    read_answers,
+)
 from ..templates import aligned
 from .spending import Price
 
@@ -100,22 +109,33 @@ def check_store(store: Path) -> list[ConfigCheck]:
     return [checks[name] for name in sorted(checks)]
 
 
-def verification(stores: Sequence[Path], prices: Sequence[Price] = ()) -> str:
-    """Return the tables of stores: their configs, the lengths of adjacent levels, and the teachers side by side.
+def judged_answers(store: Path, checks: Sequence[ConfigCheck]) -> Iterator[tuple[Answer, str]]:
+    """Yield the latest answer to each request, and its reason in the checks of the store: judging takes long."""
+    reasons = {key: outcome.reason for check in checks for key, outcome in check.outcomes.items()}
+    for positions in latest_positions(store).values():
+        for answer in load_answers(store, positions):
+            yield answer, reasons.get(answer.key) or judge(answer, answer.gold)[0]  # it may have arrived since
 
-    `prices` has none, one for all stores, or one for each. Raises CotDistillError if it has another number, or a
-    store cannot be read.
-    """
+
+def price_of_each(prices: Sequence[Price], stores: Sequence[Path]) -> list[Price]:
+    """Return the price of each store, or none without prices. Raises CotDistillError if there is another number."""
     if len(prices) not in (0, 1, len(stores)):
         raise CotDistillError(f"There are {len(prices)} prices for {len(stores)} teachers: pass one, or one for each.")
-    checks = {store.name: check_store(store) for store in stores}
+    return [*prices] * (len(stores) if len(prices) == 1 else 1)
+
+
+def verification(checks: Mapping[str, Sequence[ConfigCheck]], prices: Sequence[Price] = ()) -> str:
+    """Return the tables of teachers: their configs, the lengths of adjacent levels, and the teachers side by side.
+
+    `checks` has those of each teacher's store, and `prices` none or one for each.
+    """
     every = [check for of_teacher in checks.values() for check in of_teacher]
     lines = [_table(_CONFIG_HEADER, [check.cells() for check in every]), ""]
     lines += separation_lines(separation({check.config: check.lengths for check in every}))
-    return "\n".join([*lines, "", *_bake_off(checks, [*prices] * (len(stores) if len(prices) == 1 else 1))])
+    return "\n".join([*lines, "", *_bake_off(checks, prices)])
 
 
-def _bake_off(checks: Mapping[str, list[ConfigCheck]], prices: Sequence[Price]) -> list[str]:
+def _bake_off(checks: Mapping[str, Sequence[ConfigCheck]], prices: Sequence[Price]) -> list[str]:
     """Return a table of the teachers on the questions, at the levels and in the formats, that all of them have."""
     outcomes = {
         teacher: [outcome for check in of_teacher for outcome in check.outcomes.values()]

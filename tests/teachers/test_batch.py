@@ -117,13 +117,23 @@ def test_a_batch_is_split_where_the_provider_accepts_no_more(
     assert sum(len(_read(str(path))) for path in Path().glob("small*")) == 10
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]\n", b"\xff\n", b'{"custom_id": 1}\n"x"\n', None])
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"{", "results.jsonl: line 1 "),
+        (b"\n[]\n", "results.jsonl: line 2 "),
+        (b"\xff\n", "results.jsonl: line 1 "),
+        (b'{"custom_id": 1}\n"x"\n', "results.jsonl: line 2 "),
+        (b'{"custom_id": 1}\n{"custom_id": \n', "results.jsonl: line 2 "),
+        (None, "results.jsonl"),
+    ],
+)
 def test_results_that_cannot_be_read_are_one_sentence(
-    content: bytes | None, answers: dict[str, str], capsys: pytest.CaptureFixture[str]
+    content: bytes | None, named: str, answers: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is not None:
         Path("results.jsonl").write_bytes(content)
     assert run(NOWHERE, "--collect", "results.jsonl") == 2
     error = capsys.readouterr().err
-    assert "results.jsonl" in error and error.count("\n") == 1
+    assert named in error and error.count("\n") == 1
     assert lines() == []

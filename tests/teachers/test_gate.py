@@ -1,7 +1,7 @@
 """The first answers: too many unusable ones stop the run, with the reasons; the limit of the cost is never passed."""
 
 import pytest
-from annotation import lines, reasons, run
+from annotation import count_judgments, keys, lines, reasons, run
 from teacher_server import TeacherServer
 
 
@@ -21,6 +21,18 @@ def test_the_run_goes_on_if_14_of_16_answers_are_usable(
         assert len(server.requests) == asked  # the same 16 answers are judged, not asked again
         assert run(server.url, "--no-gate") == 1
     assert len(server.requests) == len(lines()) == 80
+
+
+def test_an_answer_is_judged_once_when_it_arrives_and_once_for_the_table(
+    answers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = count_judgments(monkeypatch)
+    with TeacherServer(answers) as server:
+        assert run(server.url) == 0
+        assert judged == dict.fromkeys(keys(), 2)
+        judged.clear()
+        assert run(server.url, "--retry-failed") == 0  # also to find those that are not kept
+    assert judged == dict.fromkeys(keys(), 2)
 
 
 def test_the_gate_asks_different_questions_of_every_level(answers: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from annotation import count_judgments
 from stores import arith_answers, make_answer, write_store
 
 from cot_distill_datasets.cli import main
@@ -45,6 +46,29 @@ def test_answers_are_counted_by_reason_and_rows_by_question(
             "distinct 3-grams": "0.70",
         }
     ]  # fmt: skip
+
+
+def test_listed_answers_are_judged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["2 + 3 = 5.\nThe answer is 5", "6.\nThe answer is 6", ""]
+    answers = [_answer("tiny", text, sample=n) for n, text in enumerate(texts)]
+    write_store(tmp_path / "tiny", answers)
+    judged = count_judgments(monkeypatch)
+    assert _status(tmp_path, "--show", "all") == 0
+    listed = [line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    assert [(line[0], line[3]) for line in listed] == [("kept", "0"), ("wrong", "1"), ("empty", "2")]
+    assert judged == {answer.key: 1 for answer in answers}
+
+
+def test_an_answer_to_a_benchmark_that_is_unknown_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path / "tiny", [_answer("tiny", "2 + 3 = 5.\nThe answer is 5")])
+    path = tmp_path / "tiny/answers.jsonl"
+    path.write_text(path.read_text().replace("tiny-l1-svamp", "tiny-l1-svampp"))
+    assert _status(tmp_path) == 2
+    assert "use `svamp`" in capsys.readouterr().err
 
 
 def test_adjacent_levels_are_compared_question_by_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
