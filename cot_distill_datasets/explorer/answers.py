@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ..benchmarks import TEST_SPLITS, benchmark_for_split
 from ..errors import CotDistillError
 from ..evaluation.samples import (
+    COT_DISTILL_KEY,
     find_results,
     load_result,
     load_samples,
@@ -55,7 +56,12 @@ def find_samples(folders: Sequence[Path]) -> tuple[Samples, ...]:
     newest: dict[tuple[str, str], tuple[int, Path]] = {}
     for folder in folders:
         results = {path: load_result(path) for path in find_results(folder)}
-        ours = [(path, task) for path, result in results.items() for task in result["results"] if task in _TASKS]
+        ours = [
+            (path, task)
+            for path, result in results.items()
+            for task in result["results"]
+            if task in _TASKS or COT_DISTILL_KEY in result
+        ]
         if not ours:
             raise CotDistillError(f"There are no results in {folder}: run `cot-distill evaluate STUDENT` first.")
         for path, task in ours:
@@ -65,6 +71,11 @@ def find_samples(folders: Sequence[Path]) -> tuple[Samples, ...]:
             if key not in newest or questions >= newest[key][0]:
                 newest[key] = (questions, samples_file(path, task))
     return tuple(Samples(student, task, path) for (student, task), (_, path) in sorted(newest.items()))
+
+
+def _benchmark(task: str) -> str:
+    """Return the benchmark that a task asks. That of a user's own one has its name."""
+    return _TASKS.get(task, task.removeprefix("cot_"))
 
 
 def _label(path: Path, shots: int) -> str:
@@ -81,7 +92,7 @@ def read_answers(samples: tuple[Samples, ...], benchmark: str) -> dict[str, list
     """
     answers: dict[str, list[Answer]] = {}
     for student, task, path in samples:
-        if _TASKS[task] != benchmark:
+        if _benchmark(task) != benchmark:
             continue
         with readable(path):
             lines = [_UNKNOWN | line for line in load_samples(path)]

@@ -132,6 +132,20 @@ def test_the_results_with_the_most_questions_count_and_results_of_the_bare_comma
     assert (answer.text, answer.tokens, answer.notes) == ("limited", 0, ())
 
 
+def test_the_answers_to_a_question_set_of_the_users_own_are_shown(release: Path, tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "s", read_rows(release, "eval-arith")[:1], {})
+    for path in folder.iterdir():
+        written = path.rename(path.with_name(path.name.replace("cot_arith", "cot_shop")))
+        written.write_text(written.read_text().replace("cot_arith", "cot_shop"))
+    with pytest.raises(CotDistillError, match="no results"):  # of another package's task
+        find_samples([tmp_path / "s"])
+    evaluated = {"cot_distill": {"settings": {"student_sha256": ""}, "command": []}}
+    results = folder / "results_2026.json"
+    results.write_text(json.dumps(json.loads(results.read_text()) | evaluated))
+    ((answer,),) = read_answers(find_samples([tmp_path / "s"]), "shop").values()
+    assert (answer.task, answer.correct) == ("cot_shop", True)
+
+
 def test_the_lengths_of_levels_are_quantiles_of_the_words_of_their_rationales(release: Path) -> None:
     quantiles = word_quantiles(Corpus.open(release).rows("arith"))
     words = sorted(len(row["rationale"].split()) for row in read_rows(release, "oracle-l5-arith"))
