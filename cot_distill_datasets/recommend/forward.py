@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from ..benchmarks import BENCHMARKS, Benchmark
 from ..errors import CotDistillError
 from ..files import atomic_file
+from ..grading.conclusions import Kind
 from ..messages import message, progress
 from ..names import RELEASE_NAME, ConfigName
-from ..release.folder import read_release
+from ..release.folder import own_benchmark, read_release
 from ..schema import Row
 from ..studies.keys import digest
 from ..training.data import load_rows, select_questions
@@ -74,6 +76,7 @@ def score_configs(
     ids = sorted(set.intersection(*(set(part["id"]) for part in loaded.values())))[:rows]
     if not ids:
         raise CotDistillError(f"{', '.join(names)} share no question: score them apart.")
+    kind = _answer_kind(configs[0].benchmark, dataset)
     parts = [(ids[start : start + _PART], name) for start in range(0, len(ids), _PART) for name in names]
     closings: dict[Text, Measures] = {}
     tables, projections = [], []
@@ -82,10 +85,10 @@ def score_configs(
         key = digest([base.key, base.limit, _DEFINITIONS, chosen])
         path = folder / base.name / f"{name}.{key}.parquet"
         with errors_as_message(f"Cannot score {name} under {base.path}", {}):
-            tables.append(_stored(path, partial(_score_part, base, name, chosen, closings)))
+            tables.append(_stored(path, partial(_score_part, base, name, chosen, kind, closings)))
             if gradients:
                 path = path.with_suffix(".gradients.parquet")
-                projections.append(_stored(path, partial(_gradient_part, base, name, chosen)))
+                projections.append(_stored(path, partial(_gradient_part, base, name, chosen, kind)))
     table = _complete(pa.concat_tables(tables), len(names), len(ids), base.limit)
     lines = _agreements(table, dataset) + (_graces(pa.concat_tables(projections), table) if gradients else [])
     return pa.concat_tables([table, pa.Table.from_pylist(lines, schema=SCHEMA)])
@@ -100,6 +103,11 @@ def _load(config: str, dataset: str) -> Dataset:
     return rows.select_columns(_COLUMNS)
 
 
+def _answer_kind(benchmark: str, dataset: str) -> Kind:
+    own: dict[str, Any] | None = own_benchmark(benchmark, dataset)
+    return (Benchmark(**own) if own else BENCHMARKS[benchmark]).answer_kind
+
+
 def _stored(path: Path, compute: Callable[[], pa.Table]) -> pa.Table:
     """Return the table that an earlier run wrote to `path`, else compute and write it."""
     try:
@@ -112,9 +120,9 @@ def _stored(path: Path, compute: Callable[[], pa.Table]) -> pa.Table:
     return table
 
 
-def _score_part(base: Base, config: str, rows: Sequence[Row], closings: dict[Text, Measures]) -> pa.Table:
+def _score_part(base: Base, config: str, rows: Sequence[Row], kind: Kind, closings: dict[Text, Measures]) -> pa.Table:
     """Return the terms of rows. `closings` has the measures of the closing sentences that other configs share."""
-    fitting = _fitting(base, rows)
+    fitting = _fitting(base, rows, kind)
     needed = {text for _, texts in fitting for text in texts} - closings.keys()
     measures = measure(base, needed) | closings
     closings |= {texts.closing: measures[texts.closing] for _, texts in fitting}
@@ -136,17 +144,17 @@ def _terms(row: Row, full: Measures, closing: Measures, masked: Measures) -> dic
     }
 
 
-def _gradient_part(base: Base, config: str, rows: Sequence[Row]) -> pa.Table:
-    fitting = _fitting(base, rows)
+def _gradient_part(base: Base, config: str, rows: Sequence[Row], kind: Kind) -> pa.Table:
+    fitting = _fitting(base, rows, kind)
     gradients = projected_gradients(base, [texts.full for _, texts in fitting])
     ids = [row["id"] for row, _ in fitting]
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(gradients.ravel()), gradients.shape[1])
     return pa.table({"config": pa.array([config] * len(ids), pa.string()), "id": ids, "gradient": vectors})
 
 
-def _fitting(base: Base, rows: Sequence[Row]) -> list[tuple[Row, RowTexts]]:
+def _fitting(base: Base, rows: Sequence[Row], kind: Kind) -> list[tuple[Row, RowTexts]]:
     """Return the rows that are not too long, with their texts."""
-    texts = [(row, row_texts(row, base.tokenizer)) for row in rows]
+    texts = [(row, row_texts(row, kind, base.tokenizer)) for row in rows]
     fitting = [(row, of_row) for row, of_row in texts if len(of_row.full.tokens) <= base.limit]
     check_vocabulary(base.model, [text.tokens for _, of_row in fitting for text in of_row], base.tokenizer)
     return fitting

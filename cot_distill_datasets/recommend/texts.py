@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from ..benchmarks import BENCHMARKS
 from ..errors import CotDistillError
 from ..grading.answers import CLOSING
+from ..grading.conclusions import Kind
 from ..schema import Row, completion_text
 from .scores import without_answer
 
@@ -37,12 +37,12 @@ class RowTexts(NamedTuple):
     masked: Text
 
 
-def row_texts(row: Row, tokenizer: PreTrainedTokenizerBase) -> RowTexts:
+def row_texts(row: Row, kind: Kind, tokenizer: PreTrainedTokenizerBase) -> RowTexts:
     """Return the texts of a row of a release, whatever the edition: its rationale and the closing sentence.
 
     Raises CotDistillError if the chat template does not render the completion behind the prompt as it is.
     """
-    rationale, kind = row["rationale"] or "", BENCHMARKS[row["benchmark"]].answer_kind
+    rationale = row["rationale"] or ""
     masked = without_answer(rationale, row["answer"], row["choices"], kind)
     texts = {text: _text(row, text, tokenizer) for text in (rationale, "", masked)}
     own = texts[masked] if masked == rationale else replace(texts[masked], stop=texts[masked].start)  # only the answer

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 import torch
 from known_model import write_rows
+from support import own_rows
 
+from cot_distill_datasets.cli import main
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.names import ConfigName
 from cot_distill_datasets.recommend import forward
@@ -131,7 +133,7 @@ def test_questions_with_a_row_that_is_too_long_are_left_out_of_all_configs(
     demo: Base, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     release = str(project / "eit/cot-distill")
-    lengths = sorted(len(row_texts(row, demo.tokenizer).full.tokens) for row in load_rows(FINE, release))
+    lengths = sorted(len(row_texts(row, "number", demo.tokenizer).full.tokens) for row in load_rows(FINE, release))
     short = replace(demo, limit=lengths[19])
     table = score_configs(short, [L3, FINE], release, folder=tmp_path)
     ids = [set(table.filter(pa.compute.field("config") == str(config))["id"].to_pylist()) for config in (L3, FINE)]
@@ -169,3 +171,12 @@ def test_rows_without_the_columns_of_a_release_are_rejected(known: Base, tmp_pat
     rows.to_parquet(folder / "train.parquet")
     with pytest.raises(CotDistillError, match=r"`choices`, `rationale`"):
         score_configs(known, [L3], str(folder), folder=tmp_path)
+
+
+@pytest.mark.usefixtures("few_problems")
+def test_a_question_set_of_the_user_s_own_is_scored(demo: Base, tmp_path: Path) -> None:
+    source, release = own_rows(tmp_path / "solutions.jsonl", range(30)), tmp_path / "release"
+    own = ["--teacher", "qwen3", "--granularity", "l3", "--benchmark", "shop", "--answer-kind", "number"]
+    assert main(["build", "--rows", str(source), *own, "--out", str(release)]) == 0
+    table = score_configs(demo, [ConfigName.parse("qwen3-l3-shop")], str(release), folder=tmp_path / "scores")
+    assert len(table.filter(pa.compute.equal(table["score"], "rd_masked"))) == 30

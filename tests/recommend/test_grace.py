@@ -97,7 +97,7 @@ def test_gradients_do_not_depend_on_how_many_are_in_memory(
     small: Base, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = load_rows(CONFIG, str(project / "eit/cot-distill")).to_list()[:3]
-    texts = [row_texts(row, small.tokenizer).full for row in rows]
+    texts = [row_texts(row, "number", small.tokenizer).full for row in rows]
     together = projected_gradients(small, texts)
     monkeypatch.setattr(module, "_MEMORY", 1)
     assert np.allclose(projected_gradients(small, texts), together, rtol=1e-4, atol=1e-6)

@@ -35,14 +35,14 @@ def test_the_tokens_are_those_of_a_training(project: Path, tmp_path: Path, templ
         args=trl.SFTConfig(str(tmp_path), use_cpu=True, bf16=False, report_to="none"),
     )  # fmt: skip
     for row, trained in zip(rows, trainer.train_dataset):
-        text = row_texts(row, tokenizer).full
+        text = row_texts(row, "number", tokenizer).full
         assert list(text.tokens) == trained["input_ids"]
         assert [-100] * text.start == trained["labels"][: text.start] and trained["labels"][text.start] != -100
 
 
 def test_the_cot_and_the_answer_count_and_nothing_else(demo: Base, project: Path) -> None:
     for row in load_rows("oracle-l3-arith", str(project / "eit/cot-distill")):
-        full, closing, masked = row_texts(row, demo.tokenizer)
+        full, closing, masked = row_texts(row, "number", demo.tokenizer)
         assert _decode(full, demo.tokenizer) == (f"{row['rationale']}\n", row["answer"])
         assert _decode(closing, demo.tokenizer) == ("", row["answer"])
         assert _decode(masked, demo.tokenizer) == ("", row["answer"])
@@ -58,11 +58,11 @@ def _row(rationale: str | None, answer: str = "24") -> dict[str, Any]:
 
 
 def test_a_row_without_cot_or_mentions_has_fewer_texts(demo: Base) -> None:
-    full, closing, masked = row_texts(_row(None), demo.tokenizer)
+    full, closing, masked = row_texts(_row(None), "number", demo.tokenizer)
     assert full == closing == masked
-    full, closing, masked = row_texts(_row("12 + 11 = 23."), demo.tokenizer)
+    full, closing, masked = row_texts(_row("12 + 11 = 23."), "number", demo.tokenizer)
     assert full == masked != closing
-    full, closing, masked = row_texts(_row("24"), demo.tokenizer)
+    full, closing, masked = row_texts(_row("24"), "number", demo.tokenizer)
     assert closing == masked != full
 
 
@@ -70,4 +70,4 @@ def test_a_template_that_changes_the_completion_is_rejected(demo: Base, project:
     tokenizer = _tokenizer(project, "chatml")
     tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", "message['content'] | upper")
     with pytest.raises(CotDistillError, match="Row a"):
-        row_texts(_row("12 + 12 = 24."), tokenizer)
+        row_texts(_row("12 + 12 = 24."), "number", tokenizer)
