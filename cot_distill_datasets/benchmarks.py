@@ -1,8 +1,8 @@
 """The benchmarks: answer kind, license, test split, and the one prompt layout of training and evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from .grading.conclusions import LETTERS, Kind
 
@@ -82,6 +82,11 @@ _MATH500 = Benchmark(
 # Names that no own benchmark can have: `cot_NAME` is another task, a group or the metric, `eval-NAME` another split.
 RESERVED = ("math500", "own", "distill", "commonsense", "math_reasoning", "answer_match")
 TEST_SPLITS: dict[str, Benchmark] = BENCHMARKS | {"math500": _MATH500}
+
+
+def find_benchmark(name: str, own: Mapping[str, Any] | None) -> Benchmark:
+    """Return the benchmark with the fields `own`, which a user's own one has, or else the one this package knows."""
+    return Benchmark(**own) if own else BENCHMARKS[name]
 
 
 def benchmark_for_split(split: str) -> str:

@@ -37,6 +37,7 @@ DEFAULT_FORMAT = "cot"  # never written in a name
 RELEASE_NAME = "eit/cot-distill"  # the release's default folder, and the dataset's name on the Hub
 HOME_PAGE = "https://huggingface.co/datasets/eit/cot-distill"  # where this package and its data are documented
 ROW_PARTS = ("question", "response", "answer", "choices")  # of a user's own rows, which `build --map` names
+OUTCOMES = "outcomes.parquet"  # the file of all answers of a study
 EVAL_PREFIX = "eval"  # `eval-{benchmark}` holds the test split
 
 SLUG = re.compile(r"[a-z0-9_]+")  # a teacher or benchmark
@@ -67,7 +68,7 @@ class ConfigName:
         if not SLUG.fullmatch(self.benchmark) or self.benchmark in _PARTS:
             raise CotDistillError(
                 f"Unknown benchmark {self.benchmark!r}: use {nearest(self.benchmark, BENCHMARKS, limit=8)}, or a name "
-                "of lower-case letters, digits and underscores that is no granularity and no format."
+                "of lower-case letters, digits and underscores that is neither a granularity nor a format."
             )
         if self.format not in FORMATS:
             raise CotDistillError(f"Unknown format {self.format!r}: use {nearest(self.format, FORMATS)}.")

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .benchmarks import BENCHMARKS, Benchmark
+from .benchmarks import Benchmark, find_benchmark
 from .errors import CotDistillError
 from .files import atomic_write
 from .names import DEMO_STUDENT, RELEASE_NAME, Mixture, untrained_dir
@@ -84,8 +84,7 @@ class Provenance:
     @property
     def benchmark(self) -> Benchmark:
         """The benchmark of the mixture."""
-        own: dict[str, Any] = self.own_benchmark or {}
-        return Benchmark(**own) if own else BENCHMARKS[self.mixture.benchmark]
+        return find_benchmark(self.mixture.benchmark, self.own_benchmark)
 
     @property
     def rows_seen(self) -> int:

@@ -23,6 +23,7 @@ from ..names import SLUG
 from ..provenance import PROVENANCE, Provenance, read_provenance
 from .samples import (
     COT_DISTILL_KEY,
+    RESULTS,
     find_results,
     load_result,
     load_samples,
@@ -33,7 +34,6 @@ from .samples import (
 from .scores import Score
 
 
-RESULTS = "results"  # the folder below a student that holds its results
 _TASK = re.compile(rf"cot_{SLUG.pattern}")
 _HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # of the files that decide answers
 

@@ -36,8 +36,8 @@ from ..messages import message
 from ..names import RELEASE_NAME
 from ..release.folder import read_release
 from .engines import Backend, Engine, read_architecture
-from .results import RESULTS, Sample, Student, read_score, read_settings, score_samples
-from .samples import COT_DISTILL_KEY, find_results, load_result, load_samples, samples_file
+from .results import Sample, Student, read_score, read_settings, score_samples
+from .samples import COT_DISTILL_KEY, RESULTS, find_results, load_result, load_samples, samples_file
 from .scores import Score
 from .tasks import exemplar_hash, own_splits
 

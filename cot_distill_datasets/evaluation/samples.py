@@ -13,6 +13,7 @@ from ..files import recover
 
 STRICT = "strict-match"  # the filter that decides a score, if a task has it
 FLEXIBLE = "flexible-extract"
+RESULTS = "results"  # the folder below a student that holds its results
 COT_DISTILL_KEY = "cot_distill"  # the key of a results file that says how `cot-distill evaluate` wrote it
 _RESULT_KEYS = ("results", "versions", "config", "n-shot", "n-samples")
 # Raised by a file with a different layout.

@@ -13,6 +13,7 @@ from ..benchmarks import TEST_SPLITS, benchmark_for_split
 from ..errors import CotDistillError
 from ..evaluation.samples import (
     COT_DISTILL_KEY,
+    RESULTS,
     find_results,
     load_result,
     load_samples,
@@ -20,9 +21,9 @@ from ..evaluation.samples import (
     readable,
     samples_file,
 )
+from ..names import OUTCOMES
 
 
-OUTCOMES = "outcomes.parquet"  # of a study, written by `cot-distill study report`
 _UNKNOWN: dict[str, Any] = {"finish_reason": "stop", "output_tokens": 0}  # `lm_eval` does not record them
 _TASKS = {f"cot_{split}{variant}": benchmark_for_split(split) for split in TEST_SPLITS for variant in ("", "_paper")}
 
@@ -80,7 +81,7 @@ def _benchmark(task: str) -> str:
 
 def _label(path: Path, shots: int) -> str:
     """Return the folder of the student whose results file `path` is."""
-    folder = next((above.parent for above in path.parents if above.name == "results"), path.parent)
+    folder = next((above.parent for above in path.parents if above.name == RESULTS), path.parent)
     return f"{folder}, {shots} shots" if shots else str(folder)
 
 

@@ -69,7 +69,7 @@ class Explorer:
         return read_answers(self.samples, benchmark_of(part))
 
     def question(self, part: str, id_: str | None) -> str:
-        """Return the page of a question. There is none while the list is that of another part, or is empty."""
+        """Return the page of a question. It says so if no question matches."""
         rows = self.corpus.question(part, id_) if id_ else []
         return (
             question_page(rows, self._answers(part).get(rows[0]["id"], [])) if rows else note("No question matches.")

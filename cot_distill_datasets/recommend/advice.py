@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CotDistillError
-from ..evaluation.results import RESULTS, Student, read_scores
+from ..evaluation.results import Student, read_scores
+from ..evaluation.samples import RESULTS
 from ..messages import message
 from ..names import ConfigName
 from .base import Base, load_base

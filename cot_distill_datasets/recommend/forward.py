@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from ..benchmarks import BENCHMARKS, Benchmark
+from ..benchmarks import find_benchmark
 from ..errors import CotDistillError
 from ..files import atomic_file
 from ..grading.conclusions import Kind
@@ -76,7 +76,8 @@ def score_configs(
     ids = sorted(set.intersection(*(set(part["id"]) for part in loaded.values())))[:rows]
     if not ids:
         raise CotDistillError(f"{', '.join(names)} share no question: score them apart.")
-    kind = _answer_kind(configs[0].benchmark, dataset)
+    benchmark = configs[0].benchmark
+    kind = find_benchmark(benchmark, own_benchmark(benchmark, dataset)).answer_kind
     parts = [(ids[start : start + _PART], name) for start in range(0, len(ids), _PART) for name in names]
     closings: dict[Text, Measures] = {}
     tables, projections = [], []
@@ -101,11 +102,6 @@ def _load(config: str, dataset: str) -> Dataset:
             f"The rows of {config} in {dataset} lack {', '.join(lacking)}: pass the folder of a release."
         )
     return rows.select_columns(_COLUMNS)
-
-
-def _answer_kind(benchmark: str, dataset: str) -> Kind:
-    own: dict[str, Any] | None = own_benchmark(benchmark, dataset)
-    return (Benchmark(**own) if own else BENCHMARKS[benchmark]).answer_kind
 
 
 def _stored(path: Path, compute: Callable[[], pa.Table]) -> pa.Table:

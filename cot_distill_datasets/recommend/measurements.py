@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import CotDistillError
+from ..names import OUTCOMES
 from ..studies.findings import Section, find
 from ..studies.plan import RECORDS
-from ..studies.records import OUTCOMES, read_record
+from ..studies.records import read_record
 from ..studies.study import axis_texts
 from ..templates import printable
 

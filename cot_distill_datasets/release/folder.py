@@ -17,7 +17,7 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download
 
-from ..benchmarks import BENCHMARKS, Benchmark
+from ..benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from ..errors import CotDistillError, nearest
 from ..files import is_empty, recover
 from ..hub import limit_waits
@@ -99,8 +99,7 @@ class Release:
 
     def benchmark(self, name: str) -> Benchmark:
         """Return a benchmark of the release: one that this package knows, or an own one."""
-        own: dict[str, Any] = self.own_benchmarks.get(name, {})
-        return Benchmark(**own) if own else BENCHMARKS[name]
+        return find_benchmark(name, self.own_benchmarks.get(name))
 
     @property
     def tag(self) -> str:

@@ -20,8 +20,8 @@ from huggingface_hub.constants import EVAL_RESULTS_FOLDER
 
 from ..benchmarks import TEST_SPLITS, layout
 from ..errors import CotDistillError
-from ..evaluation.results import RESULTS, Student, read_scores, split_for_task
-from ..evaluation.samples import find_results
+from ..evaluation.results import Student, read_scores, split_for_task
+from ..evaluation.samples import RESULTS, find_results
 from ..evaluation.scores import Score
 from ..files import atomic_write
 from ..licenses import base_license, license_spelling, teacher_terms

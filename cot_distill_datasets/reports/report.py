@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 from ..errors import CotDistillError
-from ..evaluation.results import RESULTS, Student, read_scores
-from ..evaluation.samples import find_results
+from ..evaluation.results import Student, read_scores
+from ..evaluation.samples import RESULTS, find_results
 from ..evaluation.scores import Score, label
 from ..files import atomic_write
 from ..names import untrained_dir

@@ -67,7 +67,7 @@ _GOLD_MARK = "####"
 def recognize(columns: Collection[str], mapping: Mapping[str, str]) -> Layout:
     """Return the layout of rows with these columns; `mapping` (part → column) takes precedence.
 
-    Raises CotDistillError if a column of the mapping is absent, or the columns are no known layout.
+    Raises CotDistillError if a column of the mapping is absent, or the columns are not a known layout.
     """
     names = ", ".join(f"`{printable(name)}`" for name in columns)
     for part, column in mapping.items():

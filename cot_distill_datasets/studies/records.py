@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from ..errors import CotDistillError
 from ..files import atomic_file
+from ..names import OUTCOMES
 from .plan import Plan, PlannedCell
 
 
-OUTCOMES = "outcomes.parquet"
 VERSION = 1
 
 _SCHEMA = pa.schema(
