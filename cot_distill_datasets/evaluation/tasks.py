@@ -67,7 +67,7 @@ def _missing_split(benchmark: str, folder: Path, index: Release) -> str:
     if not own:
         return f"The release in {folder} has no benchmark of your own: build it with `--rows` and `--test-rows`."
     return (
-        f"`{OWN_TASK}` needs a benchmark of the release in {folder}, and {benchmark!r} is none: pass "
+        f"`{OWN_TASK}` needs a benchmark of the release in {folder}, and {benchmark!r} is not one: pass "
         f"`--metadata '{{\"benchmark\": NAME}}'` with {nearest(benchmark, own)}."
     )
 

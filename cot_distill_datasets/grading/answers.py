@@ -28,7 +28,7 @@ CLOSING = "The answer is"  # every completion ends with `The answer is {answer}`
 # Text around a number that is more than formatting: a variable, a second number, an operator, a LaTeX command.
 _NOT_FORMATTING_BEFORE = re.compile(r"\d|(?<![\\A-Za-z])(?!minus )[^\W\d_]")
 _NOT_FORMATTING_AFTER = re.compile(r"[\d=^+/<>√]|\*\s*[\w(]|\s[-−]|\b[xyz]\b|\\(?!text|mbox|mathrm|circ)[A-Za-z]")
-_ARTICLE = re.compile(r"\W*A (?!is\b)[a-z]")  # "A large one" is no option
+_ARTICLE = re.compile(r"\W*A (?!is\b)[a-z]")  # "A large one" is not an option
 
 
 def extract(text: str, kind: Kind, *, strict: bool) -> str | None:

@@ -88,7 +88,7 @@ def answer_in_expression(expression: str) -> str | None:
 
 
 def without_arguments(expression: str) -> str:
-    r"""Remove the names of environments and the words of `\text{…}`, which are no prose."""
+    r"""Remove the names of environments and the words of `\text{…}`, which are not prose."""
     return _ARGUMENT.sub("", expression) if "\\" in expression else expression
 
 

@@ -16,7 +16,7 @@ CACHE_SIZE = 20_000  # answers, and pairs of answers, of up to `MAX_LENGTH` char
 THIN_COMMA = re.compile(r",[\u202f\u2009\xa0]|,\s*\\!\s*(?=\d{3})")  # "11,\u202f880", "11,\! 880"
 _DOLLAR_COMMA = re.compile(r"(?<!\\)\$\s*[,\n]\s*(?=\$)")  # "$48$,$384$"
 _BRACED_COMMA = re.compile(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)")
-# A backslash before another one ends the row of a matrix: `\\ ` is no space.
+# A backslash before another one ends the row of a matrix: `\\ ` is not a space.
 _SPACING = re.compile(r"\\left\b|\\right\b|(?<!\\)\\[!,;: ]|~|\\displaystyle|\\q?quad")
 _DEGREE = r"\^\s*\\(?:circ|degree)\b|\\degree\b|\^\s*\{\s*\\circ\s*\}|°"
 _SIGN = rf"\\?\(degrees?\)|{_DEGREE}|(?<=\d)\\circ\b|\\?%|(?<!\\)\\\$|\$|(?<!\\)\\[\[\]()]"

@@ -78,7 +78,7 @@ def recognize(columns: Collection[str], mapping: Mapping[str, str]) -> Layout:
     layout = Layout() if "question" in mapping or "response" in mapping else next(known, Layout())
     if not (layout.turns or layout.question or "question" in mapping):
         raise CotDistillError(
-            f"The columns {names} are no known layout: pass `--map question=COLUMN,response=COLUMN,answer=COLUMN`."
+            f"The columns {names} match no known layout: pass `--map question=COLUMN,response=COLUMN,answer=COLUMN`."
         )
     layout = layout._replace(
         input="input" if layout.question == "instruction" and "input" in columns else None,
@@ -168,7 +168,7 @@ def _text(row: dict[str, Any], column: str | None) -> str:
 
 
 def _usable(text: Any, place: str) -> str:
-    """Return a text, with one kind of line breaks. Raises RejectedError if it is none that a row may have."""
+    """Return a text, with one kind of line breaks. Raises RejectedError if a row may not have it."""
     if type(text) in (int, float, bool):
         text = str(text)
     if not isinstance(text, str):

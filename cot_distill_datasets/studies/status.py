@@ -71,7 +71,8 @@ def plan_page(plan: Plan) -> str:
     lines += notes(plan)
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
     hours = sum(training_seconds(plan, pending)) / 3600
-    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{plan.study.cell_threads} CPU cores"
+    threads = plan.study.cell_threads
+    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{threads} CPU core{'s' * (threads != 1)}"
     lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
     if plan.missing:
         hours = unplanned_seconds(plan) / 3600

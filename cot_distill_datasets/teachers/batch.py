@@ -124,7 +124,7 @@ def _parse(line: bytes, place: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
         raise CotDistillError(f"{place} is not a result of a batch: {error}") from error
     if not isinstance(result, dict):
-        raise CotDistillError(f"{place} is not a result of a batch: it is no object.")
+        raise CotDistillError(f"{place} is not a result of a batch: it is not a JSON object.")
     return result
 
 

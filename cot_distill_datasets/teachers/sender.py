@@ -1,7 +1,7 @@
 """One request until it is answered: its turn, its part of the cost limit, another try after a failure that may pass.
 
 A request is tried `_TRIES` times with exponential backoff, about two minutes, so a server may restart meanwhile. A 429
-is no failure of the request: it is tried again as long as others are answered. Nothing waits longer than
+is not a failure of the request: it is tried again as long as others are answered. Nothing waits longer than
 `_PATIENCE_SECONDS` for the first answer since.
 """
 

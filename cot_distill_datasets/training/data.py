@@ -65,7 +65,7 @@ def load_rows(config: str | ConfigName, dataset: str = RELEASE_NAME, revision: s
 
 
 def _check_shape(rows: Dataset, place: str) -> None:
-    """Reject rows that are no question and answer: a release's rows are one turn of the user, one of the assistant."""
+    """Reject rows of other shapes: a row of a release is a turn of the user and one of the assistant."""
     turn = '[{"role": "%s", "content": "text"}]'
     wanted = f"a row has an `id`, a `prompt` {turn % 'user'} and a `completion` {turn % 'assistant'}"
     if missing := [name for name in _COLUMNS if name not in rows.column_names]:

@@ -32,9 +32,9 @@ What a verdict depends on, where other graders decide otherwise. `equivalent(a, 
 | times of day | compared literally: `20:34` is not `08:34 p.m.` |
 | an expression left to work out | `3+2` is 5 for `math`; for `number`, "The answer is 84 - 52" has no answer |
 | numbers in words, digits of other scripts | not read ("eighteen"); "3 million" and "minus 18" are |
-| labels of options | letters A to J. A number (`Answer: 2`) is no label: benchmarks with numeric labels get letters when they are imported |
+| labels of options | letters A to J. A number (`Answer: 2`) is not a label: benchmarks with numeric labels get letters when they are imported |
 | truth values | `true`, `yes`, `false`, `no`; not `correct` or `wrong`. A denied value is its opposite only where no closing sentence is required |
-| closing sentence | "The answer is …" comes before a box or another layout, wherever that stands; "The best answer is" is none. Behind `</think>`, only the text behind it counts |
+| closing sentence | "The answer is …" comes before a box or another layout, wherever that stands; "The best answer is" is not one. Behind `</think>`, only the text behind it counts |
 | code | never evaluated: `(lambda: …)() or 0` is text that ends with 0 |
 
 Of the cases that the suites of other graders caught in earlier versions (`peers.tsv`), one is a policy and not a defect:

@@ -88,7 +88,7 @@ def test_a_benchmark_that_the_release_lacks_is_named_with_those_it_has(shop: Pat
         with pytest.raises(CotDistillError, match="`--test-rows`"):
             tasks.rows(benchmark, release="other")
         return
-    with pytest.raises(CotDistillError, match=f'{named} is none: pass .*"benchmark".* with `shop`'):
+    with pytest.raises(CotDistillError, match=f'{named} is not one: pass .*"benchmark".* with `shop`'):
         tasks.rows(benchmark)
 
 

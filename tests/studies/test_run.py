@@ -153,7 +153,7 @@ def test_a_killed_study_is_resumed_with_the_same_outcomes_and_a_complete_one_doe
 def test_only_the_most_accurate_students_are_kept_if_asked(study_file: StudyFile) -> None:
     study_file(seeds=[1, 2])
     plan = _plan()
-    correct = {"untrained": 2, "answer-arith": 1}  # of two; the base is no student
+    correct = {"untrained": 2, "answer-arith": 1}  # of two; the base is not a student
     for planned in plan.cells:
         planned.student.mkdir(parents=True, exist_ok=True)
         rows = [

@@ -38,6 +38,7 @@ def test_a_dry_run_names_the_cores_of_a_cell(plan: Callable[..., Plan], monkeypa
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert "each cell on 6 CPU cores" in plan_page(plan(threads=None))
     assert "each cell on 5 CPU cores" in plan_page(plan(threads=5))
+    assert plan_page(plan(threads=1)).splitlines()[-1].endswith("each cell on 1 CPU core")
 
 
 def test_a_cell_runs_as_long_as_its_worker_renews_the_lease(plan: Callable[..., Plan]) -> None:
