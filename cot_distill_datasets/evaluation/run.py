@@ -281,9 +281,15 @@ def _run_task(
     """Ask all questions of a task, and write lm-eval's results and samples with how each answer ended."""
     name = task.task_name
     model.recorder.by_prompt.clear()
-    results = lm_eval.simple_evaluate(
-        model=model, tasks=[task], task_manager=_task_manager(config), limit=config.limit, apply_chat_template=True
-    )
+    try:
+        results = lm_eval.simple_evaluate(
+            model=model, tasks=[task], task_manager=_task_manager(config), limit=config.limit, apply_chat_template=True
+        )
+    except torch.OutOfMemoryError as error:
+        raise CotDistillError(
+            f"The GPU is out of memory for {student.folder}, `{name}`: set `--model-args batch_size=…` to less than "
+            f"{model.batch_size}. It changes no score."
+        ) from error
     samples = results.pop("samples")[name]
     for sample in samples:
         generation = model.recorder.by_prompt[sample["arguments"][0][0]]

@@ -45,9 +45,12 @@ def _mentions(message: str, name: str, value: Any) -> bool:
     """Whether a message has an argument's name or text, in any spelling (`flash_attention_2`, FlashAttention2)."""
     values = value if isinstance(value, list | set) else [value]
     texts = [str(getattr(text, "value", text)) for text in values if isinstance(text, str)]
-    words = [_letters(text) for text in (name, *texts)]
-    return any(word in _letters(message) for word in words if len(word) > 3)  # shorter ones are in every message
+    words = [re.sub(r"[\W_]", "", text) for text in (name, *texts)]
+    # Shorter words are in every message.
+    return any(re.search(_any_spelling(word), message, re.IGNORECASE) for word in words if len(word) > 3)
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]", "", text.lower())
+def _any_spelling(word: str) -> str:
+    """Return the pattern of a word with any separators, but not within other words (`seed`, "See documentation")."""
+    letters = r"[\W_]*".join(word)
+    return rf"(?<![^\W_]){letters}(?![^\W_])"

@@ -122,8 +122,14 @@ class CotTrainer(trl.SFTTrainer):  # type: ignore[misc]
             self.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         except CotDistillError:
             raise
+        except torch.OutOfMemoryError as error:
+            raise CotDistillError(
+                f"The training stopped in step {self.state.global_step + 1}, because the GPU is out of memory: lower "
+                f"`--per_device_train_batch_size` ({self.args.per_device_train_batch_size}), or set "
+                "`--gradient_checkpointing true`. Neither changes a step."
+            ) from error
         except Exception as error:
-            if self.has_trained and not isinstance(error, torch.OutOfMemoryError):
+            if self.has_trained:
                 raise
             step = self.state.global_step + 1
             raise as_message(f"The training stopped in step {step}", error, given(self.args)) from error

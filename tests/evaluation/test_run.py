@@ -235,6 +235,18 @@ def test_a_broken_student_is_rejected_with_its_path(
     assert message.format(student=student) in capsys.readouterr().err
 
 
+def test_a_gpu_out_of_memory_names_the_batch_size(
+    student: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(HFLM, "_model_generate", fail)
+    assert main(["evaluate", str(student), "--tasks", "cot_arith", "--backend", "hf", "--limit", "2"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert all(data in error for data in (str(student), "cot_arith", "--model-args batch_size", "64"))
+
+
 @pytest.fixture
 def students(project_dir: Path, tmp_path: Path) -> list[Path]:
     """Two students of one architecture and different weights, and a smaller one between them."""

@@ -1,6 +1,7 @@
 """Whatever ends a run before its first step is one sentence, and writes nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from cot_distill_datasets.errors import CotDistillError
 from cot_distill_datasets.training import arguments
+from cot_distill_datasets.training.failures import as_message
 
 
 @pytest.fixture
@@ -93,6 +95,23 @@ def test_an_error_of_a_later_step_keeps_its_traceback(sft: ModuleType, monkeypat
     args = ["--max_steps", "2", "--save_strategy", "no"]
     with pytest.raises(ZeroDivisionError):
         sft.main(*arguments.parse(args))
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("FlashAttention2 is missing", ["attn_implementation"]),
+        ("the learning rate is too high", ["learning_rate"]),
+        ("try max_split_size_mb. See documentation for memory management", []),
+        ("Use a seed below 2**32", ["seed"]),
+    ],
+)
+def test_an_argument_is_named_if_its_name_or_value_is_in_the_message_in_any_spelling(
+    message: str, named: list[str]
+) -> None:
+    given = {"attn_implementation": "flash_attention_2", "learning_rate": 5e-5, "seed": 1}
+    error = str(as_message("The training stopped in step 2", ValueError(message), given))
+    assert re.findall(r"`(\w+)`", error) == named
 
 
 def _change_json(path: Path, **values: Any) -> None:

@@ -1,6 +1,6 @@
 """The trainer: a step equals TRL's, order depends only on seed and epoch, a non-finite value stops the training."""
 
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,22 @@ def test_a_non_finite_gradient_stops_before_it_reaches_a_checkpoint(
     for checkpoint in checkpoints:
         model = AutoModelForCausalLM.from_pretrained(checkpoint)
         assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_gpu_out_of_memory_names_the_batch_size_and_keeps_the_checkpoints(
+    student: Path, rows: Dataset, tmp_path: Path
+) -> None:
+    trainer = _trainer(student, rows, tmp_path, save_strategy="steps", save_steps=1)
+    passes = count()
+
+    def before_pass(*_: Any) -> None:
+        if next(passes) == 8:  # the first of the third step
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    trainer.model.register_forward_pre_hook(before_pass)
+    with pytest.raises(CotDistillError, match=r"step 3.*`--per_device_train_batch_size` \(4\)"):
+        trainer.train_or_resume()
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
 
 
 def test_in_float16_the_loss_must_be_finite(student: Path, rows: Dataset, tmp_path: Path) -> None:
