@@ -22,7 +22,7 @@ from huggingface_hub.utils._http import hf_request_event_hook
 from huggingface_hub.utils._validators import validate_repo_id
 
 from .errors import CotDistillError
-from .messages import message
+from .messages import count, message
 
 
 _REJECTIONS = {
@@ -207,7 +207,7 @@ def _carry_out(api: HfApi, folder: Path, plan: Publication) -> Publication:
         if verb in ("add", "replace", "delete")
     ]
     if operations:
-        message(f"Uploading {len(operations)} changes to {repo_id}.")
+        message(f"Uploading {count(len(operations), 'change')} to {repo_id}.")
         base = api.create_commit(
             repo_id, operations, repo_type=repo_type, revision=target.revision,
             commit_message=f"Release {target.tag}", parent_commit=base,

@@ -26,6 +26,11 @@ def message(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the singular if it is 1."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def progress(items: Collection[Item], action: str) -> Iterable[Item]:
     """Return `items` with a progress bar in a terminal, and after a line elsewhere."""
     if not sys.stderr.isatty():

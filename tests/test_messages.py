@@ -13,7 +13,7 @@ import tqdm
 import tqdm.auto
 import transformers
 
-from cot_distill_datasets.messages import progress, quiet_libraries
+from cot_distill_datasets.messages import count, progress, quiet_libraries
 
 
 class Stream(io.StringIO):
@@ -74,3 +74,8 @@ def test_only_named_warnings_of_a_library_are_hidden(caplog: pytest.LogCaptureFi
     logger.warning("cot_arith: Custom kwargs can be passed to `--metadata` in console (as json string) or …")
     logger.warning("cot_arith: something that matters")
     assert caplog.messages == ["cot_arith: something that matters"]
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 cells"), (1, "1 cell"), (1200, "1,200 cells")])
+def test_a_count_is_in_the_singular_for_1_only(number: int, text: str) -> None:
+    assert count(number, "cell") == text

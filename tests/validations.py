@@ -21,7 +21,7 @@ CORRECT = dict(zip(LEVELS + FORMATS, (10, 20, 35, 45, 60, 70, 80, 90, 97)))  # o
 def measure(outcomes: pa.Table, parameters: int = 1000) -> Measurement:
     """Return what the outcomes of one student measured."""
     (section,) = find(outcomes, {}, 0)
-    return Measurement(section, parameters)
+    return Measurement("study", section, parameters)
 
 
 def finished_study(

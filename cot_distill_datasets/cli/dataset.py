@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import CotDistillError
 from ..grading.conclusions import Kind
-from ..messages import message
+from ..messages import count, message
 from ..names import RELEASE_NAME, ROW_PARTS
 from ..release.editions import DEFAULT_EDITION, EDITIONS
 from .parser import Parser, add_command, add_folder, column_map, filled_text, positive, usable_path
@@ -110,19 +110,16 @@ def _build(options: argparse.Namespace) -> int:
         names = [name for name, other in release.left_out.items() if other == reason]
         message(f"skipped: {', '.join(names)}: {reason}")
     if release.absent:
-        message(
-            f"{len(release.absent)} files of the release's dataset_info.json are missing: the dataset card lists them."
-        )
+        absent = count(len(release.absent), "file")
+        message(f"Missing: {absent} of the release's dataset_info.json. The dataset card lists them.")
     if release.unchecked:
         message(f"Not checked for leaks: {', '.join(release.unchecked)}.")
     for name in release.own_benchmarks:
         splits = ", ".join(stats.name for stats in release.configs if stats.split == "test")
         hint = "" if options.benchmarks or options.upstream else " `--benchmarks DIR` adds the paper's test sets."
         message(f"`{name}` was checked for leaks against {splits}.{hint}")
-    rows = sum(stats.rows for stats in release.configs)
-    message(
-        f"Wrote {len(release.configs)} configs with {rows:,} rows (edition `{release.edition.name}`) to {options.out}."
-    )
+    configs, rows = count(len(release.configs), "config"), sum(stats.rows for stats in release.configs)
+    message(f"Wrote {configs} with {rows:,} rows (edition `{release.edition.name}`) to {options.out}.")
     if options.out.resolve() == Path(RELEASE_NAME).resolve():
         message(f'Here, load_dataset("{RELEASE_NAME}") now reads this folder instead of the Hub.')
     message(f"Check it with `cot-distill audit {options.out}`.")
@@ -166,5 +163,5 @@ def _export(options: argparse.Namespace) -> int:
     configs = export_llamafactory(options.folder, options.out, options.config)
     for stats in configs:
         print(f"{stats.name}\t{stats.rows}")
-    message(f"Wrote {len(configs)} configs to {options.out}: pass it to LLaMA-Factory as `dataset_dir`.")
+    message(f"Wrote {count(len(configs), 'config')} to {options.out}: pass it to LLaMA-Factory as `dataset_dir`.")
     return 0

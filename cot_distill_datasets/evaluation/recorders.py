@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from ..messages import message
+from ..messages import count, message
 
 
 class Generation(NamedTuple):
@@ -45,9 +45,9 @@ class Recorded:
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer all questions of a task. lm-eval scores the answers next, without a sign of life."""
-        message(f"Answering {len(requests)} questions.")
+        message(f"Answering {count(len(requests), 'question')}.")
         answers: list[str] = super().generate_until(requests, disable_tqdm)  # type: ignore[misc]
-        message(f"Scoring {len(answers)} answers.")
+        message(f"Scoring {count(len(answers), 'answer')}.")
         return answers
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..messages import count
 from ..names import eval_config
 from ..templates import printable
 from .answers import Answer, Samples, read_answers, read_study
@@ -38,8 +39,8 @@ class Explorer:
             questions = questions.sort_by([("length_max", "descending")])
         first = questions.slice(0, SHOWN).to_pylist()
         labels = [(textwrap.shorten(printable(row["question_first"]), 120) or row["id"], row["id"]) for row in first]
-        count = f"{len(questions):,} questions" if len(questions) != 1 else "1 question"
-        return count + (f", the first {SHOWN} shown" if len(questions) > SHOWN else ""), labels
+        more = f", the first {SHOWN} shown" if len(questions) > SHOWN else ""
+        return count(len(questions), "question") + more, labels
 
     def _questions(self, part: str) -> pa.Table:
         """Return one row per question: its text, whether a text about it is wrong or flagged, and the longest one."""

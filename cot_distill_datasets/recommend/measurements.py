@@ -22,6 +22,7 @@ SIZE_FACTOR = 3.0  # students whose parameters differ by at most this factor are
 class Measurement(NamedTuple):
     """A student of a finished study, with one value of each further axis."""
 
+    study: str
     section: Section
     parameters: int
 
@@ -32,9 +33,9 @@ class Measurement(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the student and of what it was measured on."""
+        """The name of the student and of what it was measured on: two studies may have both in common."""
         axes = axis_texts(self.section.axes)
-        return printable(" ".join([self.student, "on", self.section.place.task, *axes]))
+        return printable(" ".join([self.student, "on", self.section.place.task, *axes, "in study", self.study]))
 
     @property
     def configs(self) -> list[str]:
@@ -71,7 +72,8 @@ def read_study(folder: Path) -> list[Measurement]:
     records = [read_record(record)[1] for record in sorted((folder / RECORDS).glob("*.parquet"))]
     trained = {facts["key"]: facts["provenance"] for facts in records if facts["provenance"]}
     sizes = {cell["student"]: trained[cell["key"]]["parameters"] for cell in cells if cell["key"] in trained}
-    return [Measurement(section, sizes.get(section.place.student, 0)) for section in sections if section.arms]
+    name = folder.resolve().name
+    return [Measurement(name, section, sizes.get(section.place.student, 0)) for section in sections if section.arms]
 
 
 def of_size(measurements: Iterable[Measurement], parameters: int) -> list[Measurement]:

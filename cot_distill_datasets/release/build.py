@@ -18,7 +18,7 @@ from ..benchmarks import BENCHMARKS, TEST_SPLITS, EvalItem, benchmark_for_split
 from ..errors import CotDistillError
 from ..files import atomic_dir
 from ..grading.answers import GRADER_VERSION
-from ..messages import progress
+from ..messages import count, progress
 from ..names import ConfigName, eval_config
 from ..schema import ConfigRows, Row, Source, eval_row
 from ..sources import arith, generated, manifest, own_rows, upstream
@@ -115,7 +115,7 @@ def _require_complete(sources: list[Source], strict: bool) -> None:
     reasons = [reason for source in sources for reason in source.skipped.values()]
     reasons += [f"{name}: {file} is missing." for source in sources for name, file in source.missing.items()]
     if strict and reasons:
-        raise CotDistillError("\n".join([f"--strict found {len(reasons)} problems:", *reasons]))
+        raise CotDistillError("\n".join([f"--strict found {count(len(reasons), 'problem')}:", *reasons]))
 
 
 def _write_split(name: str, items: list[EvalItem], folder: Path) -> ConfigStats:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ..messages import message
+from ..messages import count, message
 from .estimates import training_seconds
 from .plan import Plan, PlannedCell
 from .status import status_table
@@ -37,7 +37,7 @@ class Progress:
     def shown(self) -> Iterator[None]:
         """Show the table while cells run."""
         if not self.console.is_terminal:
-            message(f"{self.todo} cells are missing.")
+            message(f"Missing: {count(self.todo, 'cell')}.")
             yield
             return
         with Live(console=self.console, refresh_per_second=0.5, get_renderable=self._table) as self.live:

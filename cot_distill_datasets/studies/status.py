@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from ..messages import count
 from ..release.levels import separation_lines
 from .cells import LEASE_SECONDS, is_trained, lease_file
 from .estimates import training_seconds, unplanned_seconds
@@ -72,11 +73,12 @@ def plan_page(plan: Plan) -> str:
     pending = [planned for planned in plan.cells if not plan.is_complete(planned)]
     hours = sum(training_seconds(plan, pending)) / 3600
     threads = plan.study.cell_threads
-    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else f"{threads} CPU core{'s' * (threads != 1)}"
-    lines.append(f"{len(pending)} cells are missing: about {hours:.1f} hours of training, each cell on {device}")
+    device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else count(threads, "CPU core")
+    lines.append(f"Missing: {count(len(pending), 'cell')}, about {hours:.1f} hours of training, each on {device}")
     if plan.missing:
         hours = unplanned_seconds(plan) / 3600
-        lines.append(f"{len(plan.missing)} more cells cannot be run yet: about {hours:.1f} hours (a rough estimate)")
+        more = count(len(plan.missing), "more cell")
+        lines.append(f"{more} cannot be run yet: about {hours:.1f} hours (a rough estimate)")
     return "\n".join(lines)
 
 

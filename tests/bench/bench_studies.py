@@ -135,7 +135,7 @@ def _print(watch: Watch, folder: Path) -> None:
     steps = sum(provenance["train_seconds"] for provenance in provenances)
     asked, answered = watch.moments("Answering"), watch.moments("Scoring")  # as `recorders.py` prints
     answers = sum(end - begin for (_, begin), (_, end) in zip(asked, answered, strict=True))
-    ((_, submission),) = watch.moments("cells are missing")
+    ((_, submission),) = watch.moments("Missing: ")
     training, evaluation = watch.seconds["training"], watch.seconds["evaluation"]
     wall, share = watch.end - submission, (training + evaluation) / WORKERS
     cells = len(provenances)

@@ -40,7 +40,9 @@ def test_a_score_that_predicted_better_than_length_recommends_its_first_rank(
 ) -> None:
     study = validation({"rsr": GOOD, "words": NOISE})
     sentence = recommendation("demo", {"rsr": standings, "words": TIED}, [study])
-    assert sentence.startswith("On 1 finished study of students of this size (demo on cot_arith) `rsr` predicted best")
+    assert sentence.startswith(
+        "On 1 finished study of students of this size (demo on cot_arith in study study) `rsr` predicted best"
+    )
     assert "tau = +1.00" in sentence
     assert sentence.endswith(end)
 
@@ -69,7 +71,10 @@ def test_a_student_above_what_distillation_reached_is_told_to_measure_first(
 ) -> None:
     own, other = _studies(base, 50, 1, "demo"), _studies(0, 40, demo.parameters)
     sentences = study_notes(replace(demo, name="demo"), "arith", own + other)
-    assert sentences[0] == "Measured: demo on cot_arith has its highest accuracy with `oracle-l3-arith`, 50.0%."
+    assert (
+        sentences[0]
+        == "Measured: demo on cot_arith in study study has its highest accuracy with `oracle-l3-arith`, 50.0%."
+    )
     assert [sentence.startswith("Measure before you distill") for sentence in sentences[1:]] == [True] * warned
     assert not warned or f"{base}.0%" in sentences[1]
 

@@ -44,13 +44,14 @@ def test_the_study_arith_is_read_without_its_plan() -> None:
 
 def test_a_student_has_the_better_of_its_baselines_its_best_config_and_its_size(tmp_path: Path) -> None:
     (student,) = read_study(_write(tmp_path / "study"))
-    assert (student.name, student.configs, student.parameters) == ("demo on cot_arith", ["oracle-l1-arith"], 1000)
+    assert student.name == "demo on cot_arith in study study"
+    assert (student.configs, student.parameters) == (["oracle-l1-arith"], 1000)
     assert (student.baseline, student.best) == (0.10, ("answer-arith", 0.60))
 
 
 def test_control_characters_in_the_names_of_a_study_are_escaped() -> None:
     (section,) = find(outcome_table({"oracle-l1-arith": first_correct(1)}, {"student": "a\x1b[2Jb"}), {}, 0)
-    assert Measurement(section, 1).name == r"a\x1b[2Jb on cot_arith"
+    assert Measurement("b\x07", section, 1).name == r"a\x1b[2Jb on cot_arith in study b\x07"
 
 
 def test_students_of_one_size_differ_by_a_factor_of_at_most_3(tmp_path: Path) -> None:

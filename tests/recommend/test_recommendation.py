@@ -85,10 +85,9 @@ def test_a_finished_study_of_the_student_gives_the_evidence(
     assert -1 <= float(scores["rsr"]["tau"]) <= 1 and "to" in scores["rsr"]["95% interval"]
     assert float(scores["words"]["tau"]) == 0.5  # of the study's 9 configs: the formats are better than l4 to l6
     assert scores["words"]["p against length"] == "–" != scores["rsr"]["p against length"]
-    assert (
-        sentences[0] == "Measured: demo on cot_arith has its highest accuracy with `oracle-l3-symbolic-arith`, 97.0%."
-    )
-    assert "1 finished study of students of this size (demo on cot_arith)" in sentences[1]
+    place = "demo on cot_arith in study study"
+    assert sentences[0] == f"Measured: {place} has its highest accuracy with `oracle-l3-symbolic-arith`, 97.0%."
+    assert f"1 finished study of students of this size ({place})" in sentences[1]
 
 
 def test_a_study_of_students_of_another_size_is_no_evidence(
@@ -109,7 +108,7 @@ def test_a_student_of_a_study_that_cannot_be_scored_is_named(
     table.to_parquet("study/outcomes.parquet", index=False)
     assert main([*RUN, "--configs", *LEVELS[:2], "--studies", study]) == 0
     output = capsys.readouterr()
-    assert "not validated on gone on cot_arith: There is no student 'gone'" in output.err
+    assert "not validated on gone on cot_arith in study study: There is no student 'gone'" in output.err
     assert [sentence[:21] for sentence in _tables(output.out)[2]] == ["No score is validated"]
 
 

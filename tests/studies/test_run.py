@@ -69,7 +69,7 @@ def test_a_dry_run_shows_the_cells_and_writes_nothing(
     study_file(**TINY)
     assert main(["study", "run", "small.yaml", "--out", "out", "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "demo\toracle-l3-arith max_steps=4\t1\t0\t10.0\t" in "\n".join(lines) and "4 cells are missing" in lines[-1]
+    assert "demo\toracle-l3-arith max_steps=4\t1\t0\t10.0\t" in "\n".join(lines) and "Missing: 4 cells" in lines[-1]
     assert not Path("out").exists()
 
 
