@@ -4,6 +4,7 @@ Each is written to all of its paths, whose suffixes (`.png`, `.svg`) decide the 
 their `$`. The text of an SVG is text, and the same figure is the same file.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +12,13 @@ from typing import Any, NamedTuple
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator
 
 from ..files import atomic_file
 
 
 LOSS_CURVE = "loss.png"
+LABEL_WIDTH = 36  # characters of a line: longer ones would leave no room for the bars
 
 _styled = rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "cot-distill"})
 
@@ -57,7 +59,8 @@ def _draw_task(accuracy: Axes, tokens: Axes, task: str, bars: Sequence[Bar]) -> 
         end = max(100 * bar.interval[1], *seeds, 0)
         accuracy.text(end + 2, place, f"{100 * bar.accuracy:.1f}%  (n = {bar.n})", va="center")
         accuracy.scatter(seeds, [place] * len(seeds), s=12, facecolors="white", edgecolors="#222222", zorder=3)
-    accuracy.set(yticks=places, yticklabels=[bar.label for bar in bars], xticks=range(0, 101, 20))
+    labels = [textwrap.fill(bar.label, LABEL_WIDTH, break_on_hyphens=False) for bar in bars]
+    accuracy.set(yticks=places, yticklabels=labels, xticks=range(0, 101, 20))
     seeds_too = " (circles: seeds)" if any(bar.seeds for bar in bars) else ""
     accuracy.set(
         xlabel=f"accuracy on {task}, %, with 95% interval{seeds_too}", xlim=(0, 130), ylim=(len(bars) - 0.5, -0.5)
@@ -185,7 +188,8 @@ def draw_losses(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], tit
             axes.plot(steps, values, color=color, linestyle=line, alpha=0.7, label=label)
     axes.set(xlabel="step", ylabel="loss (nats per supervised token)", yscale="log", title=title)
     axes.yaxis.set_major_formatter("{x:g}")  # not powers of 10 in mathtext
-    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # labels if there is one decade or less
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside right upper", frameon=False)

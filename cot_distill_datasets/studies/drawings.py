@@ -50,7 +50,7 @@ def draw_figures(
 
 
 def _bars(sections: Iterable[Section]) -> dict[str, list[Bar]]:
-    """Return the scores of all arms by task."""
+    """Return the scores of all arms by task, and those of a base once, though several sections have it."""
     bars: dict[str, list[Bar]] = {}
     for section in sections:
         for name, arm in [*section.baselines.items(), *section.arms.items()]:
@@ -58,7 +58,9 @@ def _bars(sections: Iterable[Section]) -> dict[str, list[Bar]]:
             label = printable(" ".join([section.place.student, name, *values]))
             seeds = arm.answers.mean(1).tolist() if len(arm.seeds) > 1 else ()
             bar = Bar(label, arm.accuracy, section.interval(name), arm.questions, arm.output_tokens, seeds)
-            bars.setdefault(printable(section.place.task), []).append(bar)
+            others = bars.setdefault(printable(section.place.task), [])
+            if label not in {other.label for other in others}:
+                others.append(bar)
     return bars
 
 

@@ -152,7 +152,7 @@ def _mixed_settings(results: Sequence[Result]) -> list[str]:
         way = f"{settings['backend']} in {settings['model_args']['dtype']}"
         counts.setdefault((result.planned.cell.label, result.task), Counter())[way] += 1
     return [
-        f"`{student}` on `{task}`: {', '.join(f'{count} records by {way}' for way, count in ways.items())}. Answers "
+        f"Records of `{student}` on `{task}`: {', '.join(f'{n} by {way}' for way, n in ways.items())}. Answers "
         "differ among backends and dtypes, so these arms differ in more than their supervision."
         for (student, task), ways in counts.items()
         if len(ways) > 1

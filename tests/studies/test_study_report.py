@@ -3,15 +3,19 @@
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pyarrow as pa
 import pytest
 from known_study import facts, make_plan, report, table_rows
-from outcomes import answer_rows, first_correct
+from outcomes import answer_rows, first_correct, outcome_table
 from PIL import Image
 from simulated import simulate
 
 from cot_distill_datasets import CotDistillError
 from cot_distill_datasets.evaluation.statistics import Answers
+from cot_distill_datasets.studies.drawings import draw_figures
+from cot_distill_datasets.studies.findings import find
 from cot_distill_datasets.studies.records import write_record
 from cot_distill_datasets.studies.report import write_study_report
 from cot_distill_datasets.studies.study import Cell
@@ -53,6 +57,18 @@ def test_the_verdict_of_a_known_peak_comes_before_the_tables_with_a_figure(tmp_p
         "granularity-cot_arith.png", "granularity-cot_arith.svg", "losses-demo-arith.png", "losses-demo-arith.svg",
         "outcomes.parquet", "records", "report.html", "report.md", "scores.png", "scores.svg",
     }  # fmt: skip
+
+
+def test_a_base_is_drawn_once_and_a_long_name_in_several_lines(tmp_path: Path) -> None:
+    arm, rate = {"oracle-l3-symbolic-arith": first_correct(50)}, "0.0005"
+    tables = (
+        outcome_table({"untrained-0": first_correct(5)} | arm, learning_rate=""),
+        outcome_table(arm, learning_rate=rate),
+    )
+    draw_figures(tmp_path, find(pa.concat_tables(tables), {}, 0), {}, {}, 0)
+    texts = [element.text for element in ElementTree.parse(tmp_path / "scores.svg").iter() if element.text]
+    assert texts.count("demo untrained, 0 shots") == 1
+    assert texts.count("demo oracle-l3-symbolic-arith") == 2 and texts.count("learning_rate=0.0005") == 1
 
 
 def test_each_value_of_a_further_axis_has_its_figure_and_tables(tmp_path: Path) -> None:
@@ -164,4 +180,4 @@ def test_records_of_several_dtypes_are_named(tmp_path: Path) -> None:
     planned = plan.cells[-2]
     write_record(plan.record(planned, "cot_arith"), answer_rows(first_correct(60)[0]), facts(planned, "", "bfloat16"))
     (warning,) = [line for line in report(plan).splitlines() if "bfloat16" in line]
-    assert "3 records by hf in float32, 1 records by hf in bfloat16" in warning
+    assert "3 by hf in float32, 1 by hf in bfloat16" in warning
