@@ -28,8 +28,10 @@ def validate_all(
     for student in measurements:
         configs = [ConfigName.parse(config) for config in student.configs]
         try:
-            own = base if base and student.student == base.name else load_base(student.student)
-            validation = validate(student, read_sums(score_configs(own, configs, dataset, **options)))
+            validation = None
+            if len(configs) >= LEAST_CONFIGS:
+                own = base if base and student.student == base.name else load_base(student.student)
+                validation = validate(student, read_sums(score_configs(own, configs, dataset, **options)))
         except CotDistillError as error:
             message(f"not validated on {student.name}: {error}")
             continue

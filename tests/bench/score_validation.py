@@ -1,6 +1,6 @@
 """Hold the scores of `cot-distill recommend` against finished studies, and write `docs/results/recommend.md`.
 
-    python tests/bench/score_validation.py docs/results/arith docs/results/smollm2
+    python tests/bench/score_validation.py docs/results/arith docs/results/smollm2 docs/results/smollm2-levels
 
 It runs where the studies ran: the release and the untrained bases are read from the current folder. The students of
 `arith` take about a minute. Nothing is tuned: the scores, their directions and this page's tests were declared first.
@@ -51,12 +51,15 @@ Until a study shows otherwise, `recommend` says so, recommends nothing by a scor
   that of a uniform guess among their 1,024 tokens (ln 1024 = 6.93), and the ranks are those of chance. Their scores
   show the tokenizer and the draw of the weights, and nothing that a student knows. RSR and GRACE were validated on
   pretrained students from 1B parameters. So these rows test the command, and say nothing about pretrained students.
-- Only `arith` is here so far. The study `smollm2`, of a pretrained student and several teachers, is to follow, and so
-  is GRACE (`--gradients`), which takes a backward pass a row.
+- `smollm2` and `smollm2-levels` are two trainings of one pretrained student, on a CPU and on a GPU, with six configs
+  in common: neither confirms the other. They have one seed, so their intervals lack the noise of training.
+- `rd` orders the six configs of `smollm2` best of all scores, and the twelve of `smollm2-levels` little better than
+  chance. Six configs are too few to choose a score by.
+- Length orders the configs of neither: the shortest CoT, that of humans, has the best student.
+- GRACE (`--gradients`) is not here. It takes a backward pass per row, and is for students of at most 10M parameters.
 - `steps` orders the configs of `demo` best of all. It is a control, not chosen in advance as the one to beat, and the
   other two students have too few configs to confirm it.
-- `oracle` is never wrong, so that `agreement` is the same for all of its configs and cannot order them.
-- The configs of `arith` are levels and formats of one teacher. A score that fails here may still order teachers."""
+- `oracle` is never wrong, so that `agreement` is the same for all of its configs and cannot order them."""
 
 
 def main() -> None:
