@@ -74,7 +74,7 @@ def plan_page(plan: Plan) -> str:
     hours = sum(training_seconds(plan, pending)) / 3600
     threads = plan.study.cell_threads
     device = f"{plan.study.gpus:g} GPU" if plan.study.gpus else count(threads, "CPU core")
-    lines.append(f"Missing: {count(len(pending), 'cell')}, about {hours:.1f} hours of training, each on {device}")
+    lines.append(f"Missing: {count(len(pending), 'cell')}, about {hours:.1f} hours of training, each cell on {device}")
     if plan.missing:
         hours = unplanned_seconds(plan) / 3600
         more = count(len(plan.missing), "more cell")

@@ -84,7 +84,7 @@ def test_missing_files_are_counted_and_skipped_unless_strict(
     tmp_path: Path, small_upstream: Path, stand_in_benchmarks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_build(tmp_path / "out", small_upstream, stand_in_benchmarks) == 0
-    assert "1 files of" in capsys.readouterr().err
+    assert "1 file of" in capsys.readouterr().err
     release = read_release(tmp_path / "out")
     assert release and release.absent == {"llama70b-l4-svamp": "SVAMP_llama_level4_ranked.json"}
     assert run_build(tmp_path / "strict", small_upstream, stand_in_benchmarks, "--strict") == 2
