@@ -111,7 +111,7 @@ def _notes(row: Mapping[str, Any]) -> tuple[str, ...]:
 def read_study(folder: Path) -> pa.Table:
     """Return the outcomes of a study with the columns `place` (student and task), `arm`, `id` and `correct`.
 
-    An arm is a config, for the untrained base with its number of exemplars, and the values of the further axes.
+    An arm is a config, for the untrained base with its number of exemplars, and the further axes with their values.
     Raises CotDistillError if the folder has no outcomes, or they are damaged.
     """
     path = folder / OUTCOMES
@@ -122,7 +122,8 @@ def read_study(folder: Path) -> pa.Table:
         names = table.column_names
         axes = names[names.index("task") + 1 : names.index("id")]
         shots = [f"{count} shots" if count else "" for count in table["shots"].to_pylist()]
-        arms = zip(table["config"].to_pylist(), shots, *(table[axis].to_pylist() for axis in axes))
+        further = [[f"{axis}={value}" if value else "" for value in table[axis].to_pylist()] for axis in axes]
+        arms = zip(table["config"].to_pylist(), shots, *further)
         places = pc.binary_join_element_wise(table["student"], table["task"], " on ")
         columns = {
             "place": places, "arm": pa.array([", ".join(filter(None, arm)) for arm in arms]),

@@ -170,6 +170,11 @@ def test_a_study_has_its_accuracies_and_its_hardest_questions(release: Path) -> 
     assert {test["question"], f"{sum(right)}/{len(right)}"} < {*_Page(questions).texts}
 
 
+def test_an_arm_of_a_study_names_its_further_axes() -> None:
+    arms = read_study(ROOT / "docs/results/smollm2-levels")["arm"].unique().to_pylist()
+    assert {"gpt4o-l3-svamp", "gpt4o-l3-svamp, learning_rate=0.0005, lora_r=16, use_peft=True"} < {*arms}
+
+
 def test_without_a_folder_the_hub_dataset_is_read_part_by_part(release: Path, hub: HubServer, tmp_path: Path) -> None:
     hub.add_repo(RELEASE_NAME, folder_files(release))
     hub.repos[RELEASE_NAME].tags[RELEASE_REVISION] = hub.repos[RELEASE_NAME].branches["main"]
