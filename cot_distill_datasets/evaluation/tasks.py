@@ -142,7 +142,7 @@ def process_results(doc: Row, results: list[str]) -> dict[str, int]:
 def process_math_results(doc: Row, results: list[str]) -> dict[str, int]:
     """Score one LaTeX response: the same, and whether its comparison timed out, which counts as wrong.
 
-    Responses of `cot_own` that are of another kind are compared without a time limit.
+    `cot_own` compares responses of other kinds without a time limit.
     """
     if _kind(doc) != "math":
         return process_results(doc, results) | {"timed_out": 0}

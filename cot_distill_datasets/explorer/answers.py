@@ -22,6 +22,7 @@ from ..evaluation.samples import (
     samples_file,
 )
 from ..names import OUTCOMES
+from ..studies.study import axis_texts
 
 
 _UNKNOWN: dict[str, Any] = {"finish_reason": "stop", "output_tokens": 0}  # `lm_eval` does not record them
@@ -108,6 +109,11 @@ def _notes(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name.replace("_", " ") for name in ("no_answer", "truncated") if row[name])
 
 
+def _arm(row: Mapping[str, Any], axes: Sequence[str]) -> str:
+    shots = [f"{row['shots']} shots"] if row["shots"] else []
+    return ", ".join([row["config"], *shots, *axis_texts((axis, row[axis]) for axis in axes if row[axis])])
+
+
 def read_study(folder: Path) -> pa.Table:
     """Return the outcomes of a study with the columns `place` (student and task), `arm`, `id` and `correct`.
 
@@ -121,12 +127,10 @@ def read_study(folder: Path) -> pa.Table:
         table = pq.ParquetFile(path).read()
         names = table.column_names
         axes = names[names.index("task") + 1 : names.index("id")]
-        shots = [f"{count} shots" if count else "" for count in table["shots"].to_pylist()]
-        further = [[f"{axis}={value}" if value else "" for value in table[axis].to_pylist()] for axis in axes]
-        arms = zip(table["config"].to_pylist(), shots, *further)
+        arms = [_arm(row, axes) for row in table.select(["config", "shots", *axes]).to_pylist()]
         places = pc.binary_join_element_wise(table["student"], table["task"], " on ")
         columns = {
-            "place": places, "arm": pa.array([", ".join(filter(None, arm)) for arm in arms]),
+            "place": places, "arm": pa.array(arms),
             **{name: table[name] for name in ("key", "id", "benchmark", "correct", "output_tokens")},
         }  # fmt: skip
         return pa.table(columns)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..messages import count
 from ..names import DEFAULT_FORMAT, TEACHERS, ConfigName
 from ..release.config_files import mean_lengths
 from ..release.folder import ConfigStats
@@ -115,7 +116,7 @@ def _cot_card(row: Mapping[str, Any]) -> str:
     config = ConfigName(row["teacher"], row["granularity"], row["format"], row["benchmark"])
     conclusion = row["teacher_answer"]
     verdict = _verdict(row["is_correct"], "no conclusion" if conclusion is None else conclusion)
-    facts = [f"{count:.0f} {unit}{'s' * (count != 1)}" for count, unit in ((words, "word"), (steps, "step"))]
+    facts = [count(round(words), "word"), count(round(steps), "step")]
     return _card(_level(config), facts, verdict, row["rationale"], _flags(row["flags"]))
 
 

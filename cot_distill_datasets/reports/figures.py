@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogFormatter
 
 from ..files import atomic_file
 
@@ -21,6 +21,13 @@ LOSS_CURVE = "loss.png"
 LABEL_WIDTH = 36  # characters of a line: longer ones would leave no room for the bars
 
 _styled = rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "cot-distill"})
+
+
+class _PlainLogFormatter(LogFormatter):
+    """Labels the same ticks, but with 0.5 instead of 5e-1."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 class Bar(NamedTuple):
@@ -188,8 +195,8 @@ def draw_losses(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], tit
             axes.plot(steps, values, color=color, linestyle=line, alpha=0.7, label=label)
     axes.set(xlabel="step", ylabel="loss (nats per supervised token)", yscale="log", title=title)
     axes.yaxis.set_major_formatter("{x:g}")  # not powers of 10 in mathtext
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
-    axes.yaxis.set_minor_formatter("{x:g}")
+    # The ticks between powers of 10 are labeled if there is one decade or less.
+    axes.yaxis.set_minor_formatter(_PlainLogFormatter(minor_thresholds=(1, 0.4)))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside right upper", frameon=False)

@@ -51,17 +51,15 @@ def draw_figures(
 
 def _bars(sections: Iterable[Section]) -> dict[str, list[Bar]]:
     """Return the scores of all arms by task, and those of a base once, though several sections have it."""
-    bars: dict[str, list[Bar]] = {}
+    bars: dict[str, dict[str, Bar]] = {}
     for section in sections:
         for name, arm in [*section.baselines.items(), *section.arms.items()]:
             values = axis_texts(section.axes) if name in section.arms else []
             label = printable(" ".join([section.place.student, name, *values]))
             seeds = arm.answers.mean(1).tolist() if len(arm.seeds) > 1 else ()
             bar = Bar(label, arm.accuracy, section.interval(name), arm.questions, arm.output_tokens, seeds)
-            others = bars.setdefault(printable(section.place.task), [])
-            if label not in {other.label for other in others}:
-                others.append(bar)
-    return bars
+            bars.setdefault(printable(section.place.task), {}).setdefault(label, bar)
+    return {task: list(by_label.values()) for task, by_label in bars.items()}
 
 
 def _granularity(sections: Iterable[Section], words: Mapping[str, float]) -> dict[tuple[str, ...], list[Curve]]:
